@@ -1,0 +1,1 @@
+"""From scores to decisions. NumPy and scikit-learn only, never torch."""

@@ -1,0 +1,1 @@
+"""Frames to arrays and back. Knows dataframes and NumPy, never torch."""
