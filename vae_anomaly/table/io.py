@@ -1,0 +1,360 @@
+"""Tables from files, and results to files: CSV and Parquet, whole, with nothing changed on the way.
+
+A CSV cell stays the text that it was: leading zeros, long identifiers and odd dates come out as they went in. What a
+column means is the schema's business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from vae_anomaly.errors import FileFormatError, OutputError, TableError
+from vae_anomaly.table.csv_text import CsvDialect, check_unique, parse_csv
+
+STANDARD_STREAM = "-"
+_PARQUET = (".parquet", ".pq")
+_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+_ROWS_AT_ONCE = 65_536  # of CSV text in memory while writing
+
+
+def read_table(
+    source: str | os.PathLike[str],
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    decimal: str = ".",
+    header: bool = True,
+    columns: Sequence[str] | None = None,
+) -> pa.Table:
+    r"""Read a CSV or Parquet file as it is.
+
+    Parameters
+    ----------
+    source : str or path
+        A file; ``-`` is CSV from standard input. ``.parquet`` and ``.pq`` are Parquet, everything else is CSV,
+        decompressed if the name ends in ``.gz``, ``.bz2`` or ``.zst``.
+    delimiter : str or None, default=None
+        Of CSV: the character between cells. None finds it in the header line, among comma, semicolon, tab and bar.
+    encoding : str, default="utf-8"
+        Of CSV: any encoding that Python knows; a byte-order mark is allowed.
+    decimal : {".", ","}, default="."
+        Of CSV: the decimal mark. Cells are delivered as they are written either way; `with_decimal_points` makes the
+        copy in which such numbers parse.
+    header : bool, default=True
+        Of CSV: whether the first line names the columns; without it they are ``column_1``, ``column_2``, ...
+    columns : sequence of str or None, default=None
+        Only these columns, in this order.
+
+    Returns
+    -------
+    pyarrow.Table
+        From CSV, every column as text, an empty cell without quotes being null. From Parquet, as stored.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such file or it is no such table, with the line, what was expected and what was found.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "payments.csv"
+    >>> _ = path.write_text("card,amount\n0042,12.50\n0043,\n")
+    >>> read_table(path).to_pylist()
+    [{'card': '0042', 'amount': '12.50'}, {'card': '0043', 'amount': None}]
+    """
+    dialect = CsvDialect(delimiter, encoding, decimal, header)
+    name = display_name(source)
+    table = _read_parquet(Path(source), name) if _is_parquet(source) else parse_csv(_read_bytes(source), name, dialect)
+    if columns is None:
+        return table
+    absent = [column for column in columns if column not in table.column_names]
+    if absent:
+        raise TableError(f"{name}: expected columns {absent}, found only {table.column_names}.")
+    return table.select(list(columns))
+
+
+def read_tables(sources: Sequence[str | os.PathLike[str]], **reading: Any) -> pa.Table:
+    """Read several files of the same columns, one below the other.
+
+    Parameters
+    ----------
+    sources : sequence of str or path
+        As for `read_table`, at least one.
+    **reading
+        Passed on to `read_table`.
+
+    Returns
+    -------
+    pyarrow.Table
+        The rows of all files, in the order given.
+
+    Raises
+    ------
+    FileFormatError
+        If the columns of a file differ from those of the first, in name, order or type.
+    """
+    tables = [read_table(source, **reading) for source in sources]
+    for source, table in zip(sources[1:], tables[1:], strict=True):
+        if not table.schema.equals(tables[0].schema):
+            raise FileFormatError(_difference(tables[0].schema, table.schema, sources[0], source))
+    return pa.concat_tables(tables)
+
+
+def with_decimal_points(table: pa.Table) -> pa.Table:
+    """Copy a table so that text numbers with a decimal comma parse: ``1.234,5`` becomes ``1234.5``.
+
+    A cell changes only if all of it is a number written that way: digits, points between groups of three, one comma.
+    The rule looks at one cell at a time, so that it says the same in training and in scoring.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Any table; columns that are not text stay.
+
+    Returns
+    -------
+    pyarrow.Table
+        A copy to train or score on. What is shown to people is the original.
+
+    Examples
+    --------
+    >>> cells = pa.table({"amount": ["1.234,5", "-0,5", "12", "3 for 2,50", None]})
+    >>> with_decimal_points(cells)["amount"].to_pylist()
+    ['1234.5', '-0.5', '12', '3 for 2,50', None]
+    """
+    columns = [_points(column) if _is_text(column.type) else column for column in table.itercolumns()]
+    return pa.table(columns, names=table.column_names)
+
+
+def check_target(target: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Raise an `OutputError` if `write_table` could not put a file there: ask before the work, not after it.
+
+    Parameters
+    ----------
+    target : str or path
+        Where a file is to be written; ``-`` is standard output.
+    force : bool, default=False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If there is such a file already, or a folder, or no folder to put it in.
+
+    Examples
+    --------
+    >>> check_target("/no/such/folder/scored.csv")
+    Traceback (most recent call last):
+        ...
+    vae_anomaly.errors.OutputError: /no/such/folder/scored.csv: expected an existing folder to write into, found none. \
+Create /no/such/folder first.
+    """
+    if str(target) == STANDARD_STREAM:
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise OutputError(f"{path}: expected a file to write, found a folder. Name a file in it.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(
+            f"{path}: expected an existing folder to write into, found none. Create {path.absolute().parent} first."
+        )
+    if path.is_file() and not force:
+        raise OutputError(f"{path}: exists already. Name another file, or allow it to be replaced (--force).")
+
+
+def write_table(table: pa.Table, target: str | os.PathLike[str], *, force: bool = False) -> None:
+    r"""Write a table as CSV or Parquet, whole or not at all.
+
+    The rows go to a temporary file in the same folder, which takes the final name when it is complete. Whatever
+    happens before that, the final name holds what it held.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        CSV text is UTF-8 with commas; a cell is quoted only where it must be, and a null is an empty cell.
+    target : str or path
+        ``-`` is CSV to standard output. ``.parquet`` and ``.pq`` are Parquet, everything else is CSV, compressed if the
+        name ends in ``.gz``, ``.bz2`` or ``.zst``.
+    force : bool, default=False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file exists and `force` is false, or it could not be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "scored.csv"
+    >>> write_table(pa.table({"card": ["0042", None], "note": ['5" pipe', ""], "alert": [True, False]}), path)
+    >>> print(path.read_text(), end="")
+    card,note,alert
+    0042,"5"" pipe",true
+    ,"",false
+    """
+    check_target(target, force=force)
+    try:
+        with _sink(target) as stream:
+            if _is_parquet(target):
+                pq.write_table(table, stream)
+            else:
+                for text in _csv_lines(table):
+                    stream.write(text.encode())
+    except BrokenPipeError:
+        raise  # whoever read our standard output has had enough: no failure of ours
+    except OSError as error:
+        raise OutputError(
+            f"{display_name(target)}: could not be written ({error.strerror or error}). Nothing was left under that"
+            " name; check the free space and the permissions of the folder."
+        ) from error
+
+
+def display_name(source: str | os.PathLike[str]) -> str:
+    """What messages call a file.
+
+    Examples
+    --------
+    >>> display_name("-"), display_name("folder/payments.csv")
+    ('standard stream', 'folder/payments.csv')
+    """
+    return "standard stream" if str(source) == STANDARD_STREAM else str(source)
+
+
+def _is_parquet(source: str | os.PathLike[str]) -> bool:
+    return Path(source).suffix.lower() in _PARQUET
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _read_bytes(source: str | os.PathLike[str]) -> bytes:
+    """All of a file, decompressed: the one place to change when files come in chunks."""
+    name = display_name(source)
+    if str(source) == STANDARD_STREAM:
+        return sys.stdin.buffer.read()
+    try:
+        with pa.input_stream(str(source), compression=_COMPRESSIONS.get(Path(source).suffix.lower())) as stream:
+            return bytes(stream.read())
+    except FileNotFoundError:
+        raise _no_such_file(name) from None
+    except OSError as error:
+        if Path(source).is_dir():
+            raise FileFormatError(f"{name}: expected a file, found a folder. Name the files in it.") from None
+        raise FileFormatError(
+            f"{name}: expected a readable CSV file, found: {error}. It may be cut short, or not be what its name says."
+        ) from error
+
+
+def _read_parquet(path: Path, name: str) -> pa.Table:
+    if path.is_dir():
+        raise FileFormatError(f"{name}: expected a file, found a folder. Name the files in it.")
+    try:
+        table = pq.ParquetFile(path).read()
+    except FileNotFoundError:
+        raise _no_such_file(name) from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise FileFormatError(
+            f"{name}: expected a Parquet file, found: {reason}. It may be cut short, or not be what its name says."
+        ) from error
+    check_unique(table.column_names, name)
+    if table.num_rows == 0:
+        raise FileFormatError(f"{name}: expected rows, found none. Check how the file was made.")
+    return table
+
+
+def _no_such_file(name: str) -> FileFormatError:
+    return FileFormatError(f"{name}: expected a file, found none of that name. Check the path.")
+
+
+def _difference(first: pa.Schema, other: pa.Schema, first_source: Any, other_source: Any) -> str:
+    lacking = [name for name in first.names if name not in other.names]
+    added = [name for name in other.names if name not in first.names]
+    retyped = [n for n in first.names if n in other.names and first.field(n).type != other.field(n).type]
+    parts = [
+        f"{what} {names}"
+        for what, names in (("it lacks", lacking), ("it adds", added), ("the types differ of", retyped))
+        if names
+    ]
+    return (
+        f"{display_name(other_source)}: expected the columns of {display_name(first_source)}, found others:"
+        f" {'; '.join(parts) or 'their order differs'}. Give files of one layout, or run once for each layout."
+    )
+
+
+def _points(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    number = r"^\s*[+-]?(\d{1,3}(\.\d{3})+|\d*)(,\d+)?([eE][+-]?\d+)?\s*$"
+    without_groups = pc.replace_substring(column, ".", "")
+    return pc.if_else(pc.match_substring_regex(column, number), pc.replace_substring(without_groups, ",", "."), column)
+
+
+def _csv_lines(table: pa.Table) -> Iterator[str]:
+    """The text of a table, some thousand lines at a time.
+
+    pyarrow's writer would quote every text cell; here a cell gets quotes where it needs them, and the empty text,
+    which without them would read as missing.
+    """
+    names = pa.array(table.column_names, pa.string())
+    yield ",".join(_quoted(names).to_pylist()) + "\n"
+    for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
+        cells = [_cells(column, name) for column, name in zip(batch.columns, table.column_names, strict=True)]
+        lines = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="")
+        yield "\n".join(lines.to_pylist()) + "\n"
+
+
+def _cells(column: pa.Array, name: str) -> pa.Array:
+    try:
+        text = column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise OutputError(
+            f"Expected values that CSV text can hold, found column {name!r} of type {column.type}. Write a Parquet file"
+            " instead."
+        ) from error
+    return text if pa.types.is_primitive(column.type) else _quoted(text)
+
+
+def _quoted(text: pa.Array) -> pa.Array:
+    needs = pc.or_(pc.match_substring_regex(text, '[",\r\n]'), pc.equal(text, ""))
+    doubled = pc.replace_substring(text, '"', '""')
+    return pc.if_else(needs, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+
+
+@contextmanager
+def _sink(target: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """A stream to write to, compressed if the name says so."""
+    compression = _COMPRESSIONS.get(Path(target).suffix.lower())
+    path = Path(target).resolve()
+    if str(target) == STANDARD_STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.flush()
+    elif path.exists() and not path.is_file():
+        with pa.output_stream(str(path), compression=compression) as stream:
+            yield stream  # a device or a pipe has no name to move to
+    else:
+        with _moved_when_whole(path) as temporary, pa.output_stream(str(temporary), compression=compression) as stream:
+            yield stream
+
+
+@contextmanager
+def _moved_when_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside the final one, which the file takes only if the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
