@@ -1,0 +1,236 @@
+"""The columns of a table as fit saw them: inference, JSON, and what changed since."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from vae_anomaly._params import Number, check_params
+from vae_anomaly.errors import ParameterError, SchemaWarning, TableError
+from vae_anomaly.table import strict_json
+from vae_anomaly.table.columns import COLUMN_TYPES, Column, ColumnKind, IdentifierColumn
+from vae_anomaly.table.frames import Table, as_table
+from vae_anomaly.table.inference import infer_column
+from vae_anomaly.table.layout import Layout, Part, PartKind
+from vae_anomaly.table.naming import is_label_name
+from vae_anomaly.table.tally import Rows
+
+_OVERRIDES = tuple(str(kind) for kind in ColumnKind if kind is not ColumnKind.CONSTANT)
+_WARN_AT_CALLER = 3
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What fit learnt about each column, enough to read any later table alike.
+
+    Parameters
+    ----------
+    columns : tuple of Column
+        All columns of the input, in its order.
+    n_rows : float
+        Weight of the rows seen in fit.
+    named : bool
+        Whether the columns have names of their own. A NumPy array has none: its columns are x0, x1, ..., and are
+        matched by place.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> schema = Schema.infer(pd.DataFrame({"amount": [9.5, 12.0, 7.25], "online": [True, False, True]}))
+    >>> [(column.name, str(column.kind)) for column in schema.columns]
+    [('amount', 'numeric'), ('online', 'boolean')]
+    >>> Schema.from_json(schema.to_json()) == schema
+    True
+    """
+
+    columns: tuple[Column, ...]
+    n_rows: float
+    named: bool = True
+
+    @classmethod
+    def infer(
+        cls,
+        X: Any,
+        *,
+        kinds: Mapping[str, str] | None = None,
+        max_categories: int = 1024,
+        sample_weight: ArrayLike | None = None,
+    ) -> Schema:
+        """Decide what each column is.
+
+        - **Text** is read as numbers, truth values (true/false, yes/no, on/off; t/f and y/n only where both occur) or
+          ISO dates if every present cell reads so. Leading zeros, as in ``00123``, mean text. Spaces around a text
+          don't count; "", NA, N/A, NaN, nan, null, NULL, None, <NA> and ? are missing cells.
+        - **One distinct value or none**: constant. **Two distinct numbers**, or truth values: boolean. A column of
+          dates stays one.
+        - **Other text, and declared categories**: categorical. The `max_categories` most frequent levels (ties by
+          text) are kept, the next 65,536 are remembered as rare, all others count as never seen.
+        - **Identifiers** are set aside, with a warning: text with over 95 % distinct values among at least 50; in
+          frames, integers that are all distinct and in rising or falling order (at least 10), or all distinct and named
+          like an identifier, or named so and with more than `max_categories` distinct values.
+        - **Integers named like an identifier or a code** (id, number, zip, mcc, ...) with at most `max_categories`
+          distinct values are categorical. Floats that are all whole and have gaps count as integers. Everything else
+          is numeric. The columns of a NumPy array have no names, and are never identifiers by their integers.
+        - **Dates** become time of day (if any is not midnight), day of the week (if the range covers a week or there is
+          no time), day of the month (range over 62 days) and of the year (over two years). Elapsed time is left out:
+          otherwise all of tomorrow would be anomalous. Dates with a time zone count by its wall clock.
+
+        Parameters
+        ----------
+        X : frame or ndarray
+            pandas, polars or pyarrow table, or 2-D array.
+        kinds : mapping of str to str, optional
+            Kinds that override the rules: numeric (dates become seconds since 1970), categorical (numbers become their
+            text), boolean, datetime or identifier.
+        max_categories : int
+            Most levels of a categorical column.
+        sample_weight : array-like of shape (n_rows,), optional
+            Frequency weights: two is the row twice, zero is no row at all.
+
+        Raises
+        ------
+        TableError
+            If the table cannot be used as it is, naming column, row and remedy.
+        ParameterError
+            If a parameter is outside its domain.
+        """
+        check_params("Schema.infer", {"max_categories": max_categories}, {"max_categories": (Number(1, integer=True),)})
+        table = as_table(X)
+        if table.n_rows == 0:
+            raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(table.names)})).")
+        overrides = _check_kinds(kinds or {}, table)
+        rows = Rows.of(table.n_rows, sample_weight)
+        columns = tuple(
+            infer_column(table, index, overrides.get(name), rows, max_categories)
+            for index, name in enumerate(table.names)
+        )
+        _warn(columns, overrides, named=not table.is_array)
+        return cls(columns, rows.total, not table.is_array)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all columns of the input."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def modelled(self) -> tuple[str, ...]:
+        """Names of the columns that are modelled: all but the identifiers."""
+        return tuple(column.name for column in self.modelled_columns)
+
+    @property
+    def modelled_columns(self) -> tuple[Column, ...]:
+        """The columns that are modelled; `Part.column` counts among these."""
+        return tuple(column for column in self.columns if not isinstance(column, IdentifierColumn))
+
+    def layout(self) -> Layout:
+        """The parts of the encoded table: sorted by kind, and by column within a kind."""
+        parts: list[Part] = [part for index, column in enumerate(self.modelled_columns) for part in column.parts(index)]
+        order = list(PartKind)
+        return Layout(self.modelled, tuple(sorted(parts, key=lambda part: order.index(part.kind))))
+
+    def to_json(self) -> dict[str, Any]:
+        """The schema as JSON values."""
+        columns = [{"kind": str(column.kind), **strict_json.dump(column)} for column in self.columns]
+        return {"columns": columns, "n_rows": self.n_rows, "named": self.named}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Schema:
+        """Build a schema from what `to_json` gave.
+
+        Raises
+        ------
+        ValueError
+            If anything is missing, unknown or of the wrong type: with its path, what was expected, and what was found.
+        """
+        strict_json.check_keys(data, {"columns", "n_rows", "named"}, "schema")
+        listed, n_rows, named = data["columns"], data["n_rows"], data["named"]
+        if not isinstance(listed, list):
+            raise strict_json.mismatch("schema.columns", "a list", listed)
+        if isinstance(n_rows, bool) or not isinstance(n_rows, int | float) or not 0 < n_rows < float("inf"):
+            raise strict_json.mismatch("schema.n_rows", "a finite number above 0", n_rows)
+        if not isinstance(named, bool):
+            raise strict_json.mismatch("schema.named", "true or false", named)
+        columns = tuple(_column_from_json(item, f"schema.columns[{index}]") for index, item in enumerate(listed))
+        if len({column.name for column in columns}) != len(columns):
+            raise ValueError("At schema.columns: expected every name once, found one several times.")
+        return cls(columns, float(n_rows), named)
+
+    def diff(self, X: Any) -> str:
+        """How the columns of `X` differ from those seen in fit, one line each; empty if they do not.
+
+        Columns are compared by name, so another order is no difference. Of an array only the number of columns counts.
+        """
+        table = as_table(X)
+        if table.is_array or not self.named:
+            same = len(table.names) == len(self.columns)
+            return "" if same else f"  expected {len(self.columns)} columns, found {len(table.names)}"
+        known = {column.name: column for column in self.columns}
+        lines = [f"  - {name} ({column.dtype}): missing" for name, column in known.items() if name not in table.names]
+        for index, name in enumerate(table.names):
+            dtype = table.dtype(index)
+            if name not in known:
+                lines.append(f"  + {name} ({dtype}): not seen in fit{_near(name, self.names)}")
+            elif dtype != known[name].dtype:
+                lines.append(f"  ~ {name}: {known[name].dtype} in fit, {dtype} now")
+        return "\n".join(lines)
+
+
+def _column_from_json(data: Any, path: str) -> Column:
+    if not isinstance(data, dict):
+        raise strict_json.mismatch(path, "an object", data)
+    kind = data.get("kind")
+    if not isinstance(kind, str) or kind not in list(ColumnKind):
+        raise strict_json.mismatch(f"{path}.kind", " or ".join(repr(str(option)) for option in ColumnKind), kind)
+    rest = {name: value for name, value in data.items() if name != "kind"}
+    return strict_json.load(COLUMN_TYPES[ColumnKind(kind)], rest, path)
+
+
+def _check_kinds(kinds: Mapping[str, str], table: Table) -> dict[str, ColumnKind]:
+    for name, kind in kinds.items():
+        if name not in table.names:
+            raise ParameterError(
+                f"The 'kinds' parameter must name columns of the table{_near(name, table.names)}. Got {name!r} "
+                f"instead; the table has {', '.join(table.names[:20])}{', ...' if len(table.names) > 20 else ''}."
+            )
+        if kind not in _OVERRIDES:
+            raise ParameterError(
+                f"The 'kinds' parameter must map {name!r} to {' or '.join(map(repr, _OVERRIDES))}. "
+                f"Got {kind!r} instead."
+            )
+    return {name: ColumnKind(kind) for name, kind in kinds.items()}
+
+
+def _near(name: str, names: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(str(name), names, n=3)
+    return f" (near: {', '.join(map(repr, close))})" if close else ""
+
+
+def _warn(columns: tuple[Column, ...], overrides: Mapping[str, ColumnKind], named: bool) -> None:
+    set_aside = [column.name for column in columns if isinstance(column, IdentifierColumn)]
+    if len(set_aside) == len(columns):
+        raise TableError(
+            f"Every column looks like an identifier ({', '.join(map(repr, set_aside))}), so nothing is left to learn "
+            f'from. Keep one with kinds={{{set_aside[0]!r}: "categorical"}}, or add other columns.'
+        )
+    guessed = [name for name in set_aside if name not in overrides]
+    if guessed:
+        warnings.warn(
+            f"Set aside as identifiers, not modelled: {', '.join(map(repr, guessed))}. To keep one, pass "
+            f'kinds={{{guessed[0]!r}: "categorical"}} (or "numeric"); to confirm, "identifier".',
+            SchemaWarning,
+            stacklevel=_WARN_AT_CALLER,
+        )
+    labels = [column.name for column in columns if named and is_label_name(column.name)]
+    kept = [name for name in labels if name not in set_aside]
+    if kept:
+        warnings.warn(
+            f"Named like labels, and modelled like any other column: {', '.join(map(repr, kept))}. A label left in "
+            "makes every result look better than it is: drop it unless it is known before the decision.",
+            SchemaWarning,
+            stacklevel=_WARN_AT_CALLER,
+        )
