@@ -22,7 +22,7 @@ TRUE_WORDS, FALSE_WORDS = ("true", "yes", "on", "t", "y"), ("false", "no", "off"
 MOMENT = pa.timestamp("us")
 _LARGE_WHOLE = 2.0**53  # beyond it a float no longer tells neighbouring integers apart
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_LEADING_ZERO = r"^[+-]?0[0-9xX]"
+_CODE = r"^[+-]?(0[0-9xX]|[0-9]{20})"
 _DECIMAL_COMMA = r"^[+-]?[0-9]+(\.[0-9]{3})*,[0-9]+$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}.*)?$"
 _OFFSET = r"([0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?) ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
@@ -172,8 +172,8 @@ def canonical_text(cells: Any, reading: Reading) -> Any:
 
 
 def reads_as_numbers(text: Any) -> bool:
-    """Whether every clean text is a number and none has the leading zeros of a code, as in ``00123``."""
-    if pc.any(pc.match_substring_regex(text, _LEADING_ZERO)).as_py():
+    """Whether every clean text is a number and none is a code: leading zeros, as in ``00123``, or over 19 digits."""
+    if pc.any(pc.match_substring_regex(text, _CODE)).as_py():
         return False
     return _works(read_numbers, text)
 

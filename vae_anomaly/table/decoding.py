@@ -20,6 +20,7 @@ from vae_anomaly.table.columns import (
 )
 from vae_anomaly.table.layout import FIRST_LEVEL
 
+_DIGITS, _MOST_DIGITS = 7, 15
 _SECOND, _DAY = 1_000_000, 86_400_000_000  # microseconds
 
 
@@ -55,7 +56,13 @@ def _numbers(column: NumericColumn, z: NDArray[np.float64], kind: Any) -> Any:
         numbers = np.rint(numbers * _SECOND)
         ticks = pa.array(np.nan_to_num(numbers).astype(np.int64), mask=np.isnan(z)).cast(MOMENT)
         return _cast_moments(ticks, kind)
-    return cast_numbers(np.rint(numbers) if column.integer else numbers, column.integer, kind)
+    return cast_numbers(_without_noise(numbers, column), column.integer, kind)
+
+
+def _without_noise(numbers: NDArray[np.float64], column: NumericColumn) -> NDArray[np.float64]:
+    """Drop the digits that float32 cannot have kept: 12.5 comes back as 12.5, not as 12.4999998."""
+    digits = 0 if column.integer else _DIGITS - int(np.floor(np.log10(column.scale)))
+    return np.round(numbers, digits) + 0.0 if abs(digits) <= _MOST_DIGITS else numbers  # + 0.0: no negative zero
 
 
 def cast_numbers(numbers: NDArray[np.float64], integer: bool, kind: Any) -> Any:
@@ -128,9 +135,11 @@ def _cast_moments(moments: Any, kind: Any) -> Any:
     if pa.types.is_dictionary(kind):
         return _cast_moments(moments, kind.value_type).dictionary_encode()
     if is_text(kind):
-        seconds = moments.cast(pa.timestamp("s"), safe=False)
-        whole = pc.all(pc.equal(seconds.cast(MOMENT), moments)).as_py() is not False
-        return (seconds if whole else moments).cast(pa.string())
+        for coarser in (pa.date32(), pa.timestamp("s"), MOMENT):
+            rounded = moments.cast(coarser, safe=False)
+            if pc.all(pc.equal(rounded.cast(MOMENT), moments)).as_py() is not False:
+                break
+        return rounded.cast(pa.string())
     if pa.types.is_timestamp(kind) and kind.tz is not None:
         local = pc.assume_timezone(moments, kind.tz, ambiguous="earliest", nonexistent="earliest")
         return local.cast(kind, safe=False)

@@ -134,7 +134,7 @@ class TableEncoder:
             at = next(places)
             blocks = (encoded.values[:, at.value], encoded.angles[:, at.angle], encoded.codes[:, at.code])
             position = positions[column.name]
-            cells = _plain(table.cells(position)) if isinstance(column, DatetimeColumn) else None
+            cells = _plain(table.cells(position, True)) if isinstance(column, DatetimeColumn) else None
             columns[table.names[position]] = decode_column(column, *blocks, cells)
         return rebuild(like, columns)
 
@@ -183,7 +183,7 @@ class TableEncoder:
             if isinstance(column, NumericColumn):
                 out.values[:, places.value[0]] = _standardised(column, _numbers(column, table, position), start)
             elif isinstance(column, DatetimeColumn):
-                cells = _plain(table.cells(position))
+                cells = _plain(table.cells(position, mixed_as_text=True))
                 _write_calendar(column, read_moments(cells, zone_of(column.dtype)), out, places)
             elif isinstance(column, _Discrete):
                 cells = table.cells(position, mixed_as_text=True)
@@ -207,7 +207,7 @@ def _numbers(column: NumericColumn, table: Table, position: int) -> NDArray[np.f
     direct = table.numbers(position)
     if direct is not None:
         return direct.astype(np.float64)
-    cells = _plain(table.cells(position))
+    cells = _plain(table.cells(position, mixed_as_text=True))
     if column.reading is Reading.MOMENT:
         cells = read_moments(cells, zone_of(column.dtype))
     elif is_moment(cells.type):

@@ -200,7 +200,7 @@ def _mixed_error(name: str, values: Any, error: Exception) -> TableError:
     )
     return TableError(
         f"Column {name!r} mixes types: {listed}. Expected one type. Repair the rows, or have the column taken as "
-        f'text with kinds={{{name!r}: "categorical"}}.'
+        f"text with kinds={{{name!r}: 'categorical'}}."
     )
 
 
@@ -239,11 +239,20 @@ def rebuild(like: Any, columns: Mapping[str, Any]) -> Any:
     native: Any = nw.from_native(like, eager_only=True)
     if native.implementation.is_pandas():
         return _pandas_of(like, columns)
+    if isinstance(like, pa.Table):
+        return pa.table({name: _as_wide_as(like, name, column) for name, column in columns.items()})
     table = pa.table(dict(columns))
     built: Any = nw.from_arrow(table, backend=native.implementation)
     same = {name: native.schema[name] for name in columns if name in native.columns}
     changed = [nw.col(name).cast(dtype) for name, dtype in same.items() if _differs(built.schema[name], dtype)]
     return built.with_columns(changed).to_native()
+
+
+def _as_wide_as(like: Any, name: str, column: Any) -> Any:
+    """A column in the width of text and dictionary codes that `like` has."""
+    if name not in like.column_names or type_name(like.schema.field(name).type) != type_name(column.type):
+        return column
+    return column.cast(like.schema.field(name).type)
 
 
 def _differs(built: Any, wanted: Any) -> bool:

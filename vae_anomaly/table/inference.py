@@ -100,7 +100,7 @@ def infer_column(table: Table, index: int, override: ColumnKind | None, rows: Ro
     if numbers is not None and override in (None, ColumnKind.NUMERIC):
         dtype = table.dtype(index)
         return _array_column(name, dtype, rows.select(numbers), rows, max_categories, override)
-    cells = table.cells(index, override in (ColumnKind.CATEGORICAL, ColumnKind.IDENTIFIER))
+    cells = table.cells(index, mixed_as_text=override is not None)
     facts = Facts(name, type_name(cells.type), rows.select(cells), rows, max_categories, table.is_array)
     return (_as_is if override is None else _OVERRIDES[override])(facts)
 
@@ -144,7 +144,7 @@ def _text(facts: Facts) -> Column:
         raise TableError(
             f"Column {facts.name!r} looks like numbers with decimal commas (such as {_first_like_comma(text)!r}). Read "
             f"the file with decimal=',' (a comma between thousands: with thousands=','), or have the column taken as "
-            f'text with kinds={{{facts.name!r}: "categorical"}}.'
+            f"text with kinds={{{facts.name!r}: 'categorical'}}."
         )
     distinct = facts.distinct.merged()
     n_present = max(facts.n_present, len(facts.distinct.values))
@@ -164,7 +164,7 @@ def _refuse_stray_text(facts: Facts) -> None:
     try:
         read_numbers(facts.distinct.values)
     except UnreadableCellError as error:
-        remedy = f'Nearly all other cells are numbers: repair the rows, or use kinds={{{facts.name!r}: "categorical"}}.'
+        remedy = f"Nearly all other cells are numbers: repair the rows, or use kinds={{{facts.name!r}: 'categorical'}}."
         raise facts.unreadable(error, remedy) from None
 
 

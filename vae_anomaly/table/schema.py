@@ -215,13 +215,13 @@ def _warn(columns: tuple[Column, ...], overrides: Mapping[str, ColumnKind], name
     if len(set_aside) == len(columns):
         raise TableError(
             f"Every column looks like an identifier ({', '.join(map(repr, set_aside))}), so nothing is left to learn "
-            f'from. Keep one with kinds={{{set_aside[0]!r}: "categorical"}}, or add other columns.'
+            f"from. Keep one with kinds={{{set_aside[0]!r}: 'categorical'}}, or add other columns."
         )
     guessed = [name for name in set_aside if name not in overrides]
     if guessed:
         warnings.warn(
             f"Set aside as identifiers, not modelled: {', '.join(map(repr, guessed))}. To keep one, pass "
-            f'kinds={{{guessed[0]!r}: "categorical"}} (or "numeric"); to confirm, "identifier".',
+            f"kinds={{{guessed[0]!r}: 'categorical'}} (or 'numeric'); to confirm, 'identifier'.",
             SchemaWarning,
             stacklevel=_WARN_AT_CALLER,
         )

@@ -53,7 +53,8 @@ class Rows:
                 else "The 'sample_weight' parameter must hold finite numbers of at least 0, not all 0."
             )
         kept = None if weights.all() else np.flatnonzero(weights)
-        return cls(float(weights.sum()), weights if kept is None else weights[kept], kept)
+        counted = weights if kept is None else weights[kept]
+        return cls(float(counted.sum()), None if (counted == 1).all() else counted, kept)
 
     def select(self, cells: Any) -> Any:
         """The rows that count, of a NumPy or pyarrow array."""
@@ -120,7 +121,7 @@ class NumberTally:
         if weights is None:
             ordered = np.sort(numbers)
         else:
-            order = np.argsort(numbers, kind="stable")
+            order = np.argsort(numbers)
             ordered, weights = numbers[order], weights[order]
         new = np.ones(len(ordered), dtype=bool)
         np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
