@@ -270,3 +270,59 @@ def test_a_schema_of_an_array_takes_a_frame_by_place():
     array = np.random.default_rng(0).normal(size=(20, 2))
     encoder = TableEncoder(Schema.infer(array))
     assert same(encoder.encode(pd.DataFrame(array, columns=["p", "q"])), encoder.encode(array))
+
+
+@pytest.mark.parametrize(
+    ("X", "kinds"),
+    [
+        (np.array([[True, False], [False, False], [True, True]]), {}),
+        (np.array([["2024-01-01", "2024-02-01"], ["2024-01-01T10", "NaT"]], dtype="M8[s]"), {}),
+        (np.array([["1", "a"], ["2", "b"], ["5", "a"]], dtype=object), {}),
+        (np.full((3, 2), np.nan), {}),
+        (np.array([[0.5, 7], [1.5, 7], [9, 7]], dtype=">f8"), {}),
+        (np.array([[1.7e308], [-1.7e308], [1e308], [0]]), {}),
+        (np.array([[0.5, 7], [1.5, 7], [9, 7]], dtype=np.longdouble), {"x0": "categorical"}),
+        (
+            pd.DataFrame({"n": pd.array([1, None, 5, 9], "Int8"), "b": pd.array([True, None, False, True], "boolean")}),
+            {},
+        ),
+        (pd.DataFrame({"d": pd.to_datetime(["2024-01-01", "2024-01-03"]).astype("M8[us]")}), {"d": "numeric"}),
+        (
+            pd.DataFrame({"d": pd.to_datetime(["2024-01-01", "2024-01-03", None]).astype("M8[us]")}),
+            {"d": "categorical"},
+        ),
+        (pd.DataFrame({"t": ["1970-01-02", "1970-01-05"]}), {"t": "numeric"}),
+        (pd.DataFrame({"b": [True, False, True]}), {"b": "numeric"}),
+        (pd.DataFrame({("a", "b"): [1.0, 2, 4], ("a", "c"): [2.0, 5, 4]}), {}),
+        (pl.DataFrame({"c": pl.Series(["7", "7"], dtype=pl.Categorical), "e": [None, None]}), {}),
+        (pl.DataFrame({"d": [decimal.Decimal("1.5"), decimal.Decimal("2.5")]}), {}),
+        (pa.table({"c": pa.array([7, 8, 9]).dictionary_encode(), "d": [2.0, 4.0, 7.0]}), {}),
+        (pa.table({"c": pa.chunked_array([pa.array(list("ab")).dictionary_encode()] * 2), "d": [2, 4, 7, 8]}), {}),
+    ],
+)
+def test_every_type_comes_back_as_it_was(X, kinds):
+    encoder = TableEncoder(Schema.infer(X, kinds=kinds))
+    back = encoder.decode(encoder.encode(X), X)
+    if isinstance(X, np.ndarray):
+        assert back.dtype == X.dtype
+        if X.dtype.kind == "f":
+            np.testing.assert_allclose(back, X, rtol=1e-6, atol=1e300 if np.nanmax(np.abs(X), initial=0) > 1e300 else 0)
+        else:
+            np.testing.assert_array_equal(back, X)
+    elif isinstance(X, pd.DataFrame):
+        pd.testing.assert_frame_equal(back, X)
+    else:
+        assert back.equals(X)
+        assert back.schema == X.schema
+
+
+def test_masked_cells_are_missing():
+    masked = np.ma.masked_array([[1.0, 2], [3, 4], [9, 6]], mask=[[0, 1], [0, 0], [0, 0]])
+    schema = Schema.infer(masked)
+    assert [column.n_missing for column in schema.columns] == [0, 1]
+
+
+def test_decoded_numbers_carry_no_float_noise():
+    X = pd.DataFrame({"amount": [0.0, 2.69, 12.5, 149.62, 378.66]})
+    encoder = TableEncoder(Schema.infer(X))
+    assert encoder.decode(encoder.encode(X), X)["amount"].tolist() == X["amount"].tolist()

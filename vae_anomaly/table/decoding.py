@@ -20,7 +20,7 @@ from vae_anomaly.table.columns import (
 )
 from vae_anomaly.table.layout import FIRST_LEVEL
 
-_DIGITS, _MOST_DIGITS = 7, 15
+_DIGITS, _MOST_DIGITS = 6, 15
 _SECOND, _DAY = 1_000_000, 86_400_000_000  # microseconds
 
 
@@ -51,7 +51,8 @@ def decode_column(
 def _numbers(column: NumericColumn, z: NDArray[np.float64], kind: Any) -> Any:
     largest = np.finfo(np.float64).max
     with np.errstate(over="ignore"):
-        numbers = np.clip(z * column.scale + column.location, -largest, largest)
+        halves = z * (column.scale * 0.5) + column.location * 0.5  # so that the sum of two huge numbers stays finite
+        numbers = np.clip(halves * 2.0, -largest, largest)
     if column.reading is Reading.MOMENT:
         numbers = np.rint(numbers * _SECOND)
         ticks = pa.array(np.nan_to_num(numbers).astype(np.int64), mask=np.isnan(z)).cast(MOMENT)

@@ -106,8 +106,6 @@ class ArrayTable:
     def cells(self, index: int, mixed_as_text: bool = False) -> Any:
         """One column as a pyarrow array."""
         column = np.ascontiguousarray(self.array[:, index])
-        if column.dtype.kind == "f" and column.dtype.itemsize > 8:
-            column = column.astype(np.float64)  # arrow knows no longer floats
         return _to_arrow(
             self.names[index], lambda: pa.array(column, from_pandas=True), lambda: list(column), mixed_as_text
         )
@@ -147,8 +145,18 @@ def _array_table(X: NDArray[Any]) -> ArrayTable:
             f"Expected {_EXPECTED} of numbers, booleans, dates or objects, found an array of shape {X.shape} and dtype "
             f"{X.dtype}. Reshape or convert it."
         )
-    array = X.astype(object) if X.dtype.kind == "U" else X
-    return ArrayTable(tuple(f"x{index}" for index in range(X.shape[1])), array)
+    return ArrayTable(tuple(f"x{index}" for index in range(X.shape[1])), _plain_array(X))
+
+
+def _plain_array(X: Any) -> NDArray[Any]:
+    """An array that arrow can read: masked cells are missing, text is objects, floats have at most 64 bits."""
+    if isinstance(X, np.ma.MaskedArray):
+        X = X.astype(np.float64).filled(np.nan) if X.dtype.kind in "biuf" else X.astype(object).filled(None)
+    if X.dtype.kind == "U":
+        return np.asarray(X, dtype=object)
+    if X.dtype.kind == "f" and X.dtype.itemsize > 8:
+        return np.asarray(X, dtype=np.float64)
+    return np.asarray(X, dtype=X.dtype.newbyteorder("="))
 
 
 def _frame_table(X: Any) -> FrameTable:
@@ -281,9 +289,10 @@ def _pandas_of(like: Any, columns: Mapping[str, Any]) -> Any:
     originals = {str(name): name for name in like.columns}
     series = {}
     for name, column in columns.items():
-        plain = column.to_pandas()
-        wanted = like[originals[name]].dtype if name in originals else plain.dtype
-        if wanted != plain.dtype:
+        wanted = like[originals[name]].dtype if name in originals else None
+        nullable = isinstance(wanted, pd.api.extensions.ExtensionDtype)
+        plain = column.to_pandas(integer_object_nulls=nullable)
+        if wanted is not None and _may_become(plain, wanted):
             # Gaps don't fit into plain integers: then the missing value matters more than the type.
             with suppress(ValueError, TypeError):
                 plain = plain.astype(wanted)
@@ -291,3 +300,10 @@ def _pandas_of(like: Any, columns: Mapping[str, Any]) -> Any:
     frame = pd.DataFrame(series)
     frame.index = like.index
     return frame
+
+
+def _may_become(series: Any, wanted: Any) -> bool:
+    """Whether the type of fit and the type of `like` are the same thing in two dresses."""
+    categories = "category" in (str(series.dtype), str(wanted))
+    gaps = wanted.kind in "iub" and series.hasnans
+    return bool(str(series.dtype) == str(wanted) if categories else (gaps or series.dtype.kind == wanted.kind))
