@@ -151,7 +151,8 @@ def _array_table(X: NDArray[Any]) -> ArrayTable:
 def _plain_array(X: Any) -> NDArray[Any]:
     """An array that arrow can read: masked cells are missing, text is objects, floats have at most 64 bits."""
     if isinstance(X, np.ma.MaskedArray):
-        X = X.astype(np.float64).filled(np.nan) if X.dtype.kind in "biuf" else X.astype(object).filled(None)
+        dtype, gap = (np.float64, np.nan) if X.dtype.kind in "biuf" else (object, None)
+        X = np.ma.filled(X.astype(dtype), gap)
     if X.dtype.kind == "U":
         return np.asarray(X, dtype=object)
     if X.dtype.kind == "f" and X.dtype.itemsize > 8:

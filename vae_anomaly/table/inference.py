@@ -1,4 +1,22 @@
-"""What each column of a table is: the rules, one function for each question."""
+"""What each column of a table is: the rules, one function for each question.
+
+- **Text** is read as numbers, truth values (true/false, yes/no, on/off; t/f and y/n only where both occur) or
+  ISO dates if every present cell reads so. Leading zeros, as in ``00123``, mean text. Spaces around a text
+  don't count; "", NA, N/A, NaN, nan, null, NULL, None, <NA> and ? are missing cells.
+- **One distinct value or none**: constant. **Two distinct numbers**, or truth values: boolean. A column of
+  dates stays one.
+- **Other text, and declared categories**: categorical. The `max_categories` most frequent levels (ties by
+  text) are kept, the next 65,536 are remembered as rare, all others count as never seen.
+- **Identifiers** are set aside, with a warning: text with over 95 % distinct values among at least 50; in
+  frames, integers that are all distinct and in rising or falling order (at least 10), or all distinct and named
+  like an identifier, or named so and with more than `max_categories` distinct values.
+- **Integers named like an identifier or a code** (id, number, zip, mcc, ...) with at most `max_categories`
+  distinct values are categorical. Floats that are all whole and have gaps count as integers. Everything else
+  is numeric. The columns of a NumPy array have no names, and are never identifiers by their integers.
+- **Dates** become time of day (if any is not midnight), day of the week (if the range covers a week or there is
+  no time), day of the month (range over 62 days) and of the year (over two years). Elapsed time is left out:
+  otherwise all of tomorrow would be anomalous. Dates with a time zone count by its wall clock.
+"""
 
 from __future__ import annotations
 
