@@ -1,0 +1,123 @@
+"""Options that several commands share, and how their text becomes values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vae_anomaly.errors import ParameterError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_READING = "Reading files"
+
+Files = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="FILE...",
+        help="CSV (also .gz, .bz2, .zst) or Parquet files of one layout, one below the other; - is standard input.",
+        show_default=False,
+    ),
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model file that fit wrote.", show_default=False)]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CHAR",
+        help="Between cells; found in the header line if not given. 'tab' is a tab.",
+        rich_help_panel=_READING,
+    ),
+]
+Encoding = Annotated[
+    str, typer.Option(metavar="NAME", help="Of CSV text, such as latin-1 or cp1252.", rich_help_panel=_READING)
+]
+Decimal = Annotated[
+    str, typer.Option(metavar="CHAR", help="Decimal mark of CSV numbers: . or ,", rich_help_panel=_READING)
+]
+NoHeader = Annotated[
+    bool,
+    typer.Option(
+        "--no-header",
+        help="The first line is data; columns are called column_1, column_2, ...",
+        rich_help_panel=_READING,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the input files are written.
+
+    Parameters
+    ----------
+    delimiter : str or None
+        As given in the shell, so that ``tab`` and a backslash followed by t are a tab.
+    encoding, decimal : str
+        As for `vae_anomaly.table.io.read_table`.
+    no_header : bool
+        Whether the first line is data.
+    """
+
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    decimal: str = "."
+    no_header: bool = False
+
+    def tables(self, files: Sequence[str]) -> pa.Table:
+        """The rows of all files, every CSV cell as it is written."""
+        from vae_anomaly.table.io import read_tables
+
+        return read_tables(
+            files,
+            delimiter="\t" if self.delimiter in ("tab", r"\t") else self.delimiter,
+            encoding=self.encoding,
+            decimal=self.decimal,
+            header=not self.no_header,
+        )
+
+    def for_model(self, table: pa.Table) -> pa.Table:
+        """The same rows as the detector is to see them."""
+        from vae_anomaly.table.io import with_decimal_points
+
+        return with_decimal_points(table) if self.decimal == "," else table
+
+
+def parse_contamination(text: str) -> str | float:
+    """``auto`` or a share of the rows.
+
+    Examples
+    --------
+    >>> parse_contamination("auto"), parse_contamination("0.01")
+    ('auto', 0.01)
+    """
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise ParameterError(f"--contamination must be 'auto' or a number in [0, 0.5]. Got {text!r} instead.") from None
+
+
+def parse_kinds(pairs: Sequence[str], identifiers: Sequence[str]) -> dict[str, str]:
+    """``COL=KIND`` pairs and identifier columns as one mapping of column to kind.
+
+    Examples
+    --------
+    >>> parse_kinds(["zip=categorical"], ["card"])
+    {'zip': 'categorical', 'card': 'identifier'}
+    """
+    kinds = {}
+    for pair in pairs:
+        column, equals, kind = pair.rpartition("=")
+        if not (column and equals and kind):
+            raise ParameterError(f"--kind must be COL=KIND, such as zip=categorical. Got {pair!r} instead.")
+        kinds[column] = kind
+    return kinds | dict.fromkeys(identifiers, "identifier")

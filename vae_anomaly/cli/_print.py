@@ -1,0 +1,82 @@
+"""What commands print: results on standard output, remarks on standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_WIDTH_OF_A_FILE = 140  # where standard output is no terminal
+
+
+def note(text: str) -> None:
+    """Print a remark that is no result."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def emit_json(value: Any) -> None:
+    """Print one JSON object; what JSON cannot say (NaN, infinity) is null."""
+    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def show_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[str] = ()) -> None:
+    """Print rows as a table; columns named in `left` hold text, the others numbers."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(
+        width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, markup=False, emoji=False, highlight=False
+    )
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    texts = [[cell_text(cell) for cell in row] for row in rows]
+    for header, cells in zip(headers, zip(*texts, strict=True), strict=False):
+        text = header in left
+        width = len(header) if text else max(map(len, (header, *cells)))  # numbers are never cut
+        table.add_column(
+            header, justify="left" if text else "right", no_wrap=True, overflow="ellipsis", min_width=width
+        )
+    for row in texts:
+        table.add_row(*row)
+    console.print(table)
+
+
+def show_facts(facts: Mapping[str, Any]) -> None:
+    """Print names and values, one pair a line."""
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {cell_text(value)}")
+
+
+def cell_text(value: Any) -> str:
+    """A value as people read it.
+
+    Examples
+    --------
+    >>> [cell_text(value) for value in (1234567, 0.123456, None, True, "x", 12345.678)]
+    ['1,234,567', '0.123', '', 'yes', 'x', '12,346']
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 0.001 else f"{value:,.3f}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    """The same value in types that JSON has."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return _plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)

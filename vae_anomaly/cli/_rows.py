@@ -1,0 +1,217 @@
+"""Which rows and columns a command works on, and how scores and labels belong to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from vae_anomaly.cli._options import Reading
+from vae_anomaly.errors import ParameterError, TableError
+from vae_anomaly.table.cells import UnreadableCellError, is_text, read_moments, read_numbers
+
+if TYPE_CHECKING:
+    from vae_anomaly.detector import VAEDetector
+
+SCORE, ALERT = "anomaly_score", "alert"
+_SECONDS_OF_A_DAY = 86_400
+_TRUTH = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Rows with their scores.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Every column that was read, then `SCORE` and `ALERT`.
+    score : float64 ndarray of shape (n_rows,)
+        Higher is more anomalous, in nats.
+    alert : bool ndarray of shape (n_rows,)
+        Whether the score is above the threshold.
+    passed_through : tuple of str
+        Columns that the model doesn't know.
+    """
+
+    table: pa.Table
+    score: NDArray[np.float64]
+    alert: NDArray[np.bool_]
+    passed_through: tuple[str, ...]
+
+    def ranked(self, n: int) -> NDArray[np.intp]:
+        """Numbers of the `n` most anomalous rows, most anomalous first; equal scores keep the order of the rows."""
+        return np.argsort(-self.score, kind="stable")[:n]
+
+
+def training_rows(
+    table: pa.Table, *, label: str | None = None, train_on: str | None = None, drop: Sequence[str] = ()
+) -> pa.Table:
+    """The rows and columns to train on.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        Everything that was read.
+    label : str or None
+        A column that is never trained on.
+    train_on : str or None
+        Train on the rows whose label is this text only.
+    drop : sequence of str
+        More columns to leave out.
+
+    Returns
+    -------
+    pyarrow.Table
+        Without the label and the dropped columns.
+
+    Examples
+    --------
+    >>> table = pa.table({"amount": ["1", "2"], "is_fraud": ["0", "1"]})
+    >>> training_rows(table, label="is_fraud", train_on="0").to_pylist()
+    [{'amount': '1'}]
+    """
+    excluded = list(dict.fromkeys([*drop, *([label] if label else [])]))
+    check_columns(table, excluded)
+    if train_on is not None:
+        if label is None:
+            raise ParameterError("--train-on needs --label COL: the column that holds the value.")
+        chosen = pc.equal(as_text(table[label]), train_on)
+        table = table.filter(chosen)
+        if table.num_rows == 0:
+            raise TableError(f"Expected rows with {train_on!r} in column {label!r}, found none. Check --train-on.")
+    return table.drop_columns(excluded)
+
+
+def check_columns(table: pa.Table, names: Sequence[str]) -> None:
+    """Raise a `TableError` if the table lacks one of the columns that options name."""
+    absent = [name for name in names if name not in table.column_names]
+    if absent:
+        raise TableError(
+            f"Expected columns {absent}, found only {table.column_names}. Check the options that name them."
+        )
+
+
+def score_rows(detector: VAEDetector, table: pa.Table, reading: Reading) -> Scored:
+    """Score every row; columns that the model doesn't know pass through."""
+    taken = [name for name in (SCORE, ALERT) if name in table.column_names]
+    if taken:
+        raise TableError(f"Expected no columns named {SCORE!r} or {ALERT!r}, found {taken}. Rename or remove them.")
+    known = set(detector.schema_.names)
+    used = [name for name in table.column_names if name in known]
+    score = np.asarray(detector.anomaly_score(reading.for_model(table.select(used))), dtype=np.float64)
+    alert = score > -detector.offset_  # what predict says, without scoring twice
+    scored = table.append_column(SCORE, pa.array(score)).append_column(ALERT, pa.array(alert))
+    return Scored(scored, score, alert, tuple(name for name in table.column_names if name not in known))
+
+
+def labels(table: pa.Table, column: str, *, positive: str | None = None, negative: str | None = None) -> Any:
+    """Which rows are anomalies, by their labels.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        With the label column.
+    column : str
+        Its name.
+    positive : str or None
+        The one text that means anomaly; everything else does not.
+    negative : str or None
+        The one text that does not mean anomaly; everything else does.
+
+    Returns
+    -------
+    bool ndarray of shape (n_rows,)
+        True for anomalies.
+
+    Raises
+    ------
+    TableError
+        If labels are missing, are not 0/1 or true/false although neither text is given, or are all of one sort.
+
+    Examples
+    --------
+    >>> table = pa.table({"kind": ["normal.", "smurf.", "normal."]})
+    >>> labels(table, "kind", negative="normal.")
+    array([False,  True, False])
+    """
+    check_columns(table, [column])
+    text = as_text(table[column])
+    if text.null_count:
+        raise TableError(
+            f"Expected a label in every row, found {text.null_count:,} rows without one in column {column!r}."
+            " Evaluate the labelled rows alone."
+        )
+    if positive is None and negative is None:
+        anomalous = _truth(text, column)
+    else:
+        anomalous = pc.equal(text, positive) if positive is not None else pc.not_equal(text, negative)
+    n_anomalies = pc.sum(anomalous).as_py()
+    if n_anomalies in (0, table.num_rows):
+        raise TableError(
+            f"Expected anomalies and normal rows in column {column!r}, found {n_anomalies:,} anomalies among"
+            f" {table.num_rows:,} rows. {_found_values(text)} Check --positive or --negative."
+        )
+    return np.asarray(anomalous)
+
+
+def numbers(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float64]:
+    """A column of amounts."""
+    check_columns(table, [column])
+    try:
+        return np.asarray(_read(table, column, reading, read_numbers), dtype=np.float64)
+    except UnreadableCellError as error:
+        raise _unreadable(column, error) from None
+
+
+def days(table: pa.Table, column: str, reading: Reading) -> NDArray[np.int64]:
+    """Which day each row is of: of a date or datetime, or of seconds since some midnight."""
+    check_columns(table, [column])
+    try:
+        seconds = np.asarray(_read(table, column, reading, read_numbers), dtype=np.float64)
+    except UnreadableCellError:
+        try:
+            moments = _read(table, column, reading, read_moments)
+        except UnreadableCellError as error:
+            raise _unreadable(column, error) from None
+        seconds = np.asarray(pc.divide(moments.cast(pa.int64()).cast(pa.float64()), 1e6))
+    if not np.isfinite(seconds).all():
+        raise TableError(f"Expected a time in every row, found rows without one in column {column!r}.")
+    return (seconds // _SECONDS_OF_A_DAY).astype(np.int64)
+
+
+def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Cells as text, to be compared with what was typed in a shell."""
+    return column if is_text(column.type) else column.cast(pa.string())
+
+
+def _read(table: pa.Table, column: str, reading: Reading, reader: Any) -> Any:
+    return reader(reading.for_model(table.select([column]))[column].combine_chunks())
+
+
+def _unreadable(column: str, error: UnreadableCellError) -> TableError:
+    return TableError(
+        f"Expected {error.wanted} in column {column!r}, found {error.value!r} in row {error.index + 1:,}."
+    )
+
+
+def _truth(text: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
+    lower = pc.utf8_lower(text)
+    known = pa.array(list(_TRUTH))
+    if not pc.all(pc.is_in(lower, value_set=known)).as_py():
+        raise TableError(
+            f"Expected labels 0/1 or true/false in column {column!r}. {_found_values(text)}"
+            " Say which value is the anomaly (--positive VALUE) or which is not (--negative VALUE)."
+        )
+    return pc.is_in(lower, value_set=pa.array([word for word, true in _TRUTH.items() if true]))
+
+
+def _found_values(text: pa.ChunkedArray) -> str:
+    counts = sorted(text.value_counts().to_pylist(), key=lambda pair: -pair["counts"])
+    found = ", ".join(f"{pair['values']!r} ({pair['counts']:,} rows)" for pair in counts[:5])
+    return f"Found {found}{', ...' if len(counts) > 5 else ''}."

@@ -1,0 +1,168 @@
+"""``vae-anomaly fit``: transaction files in, one model file out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vae_anomaly.cli._options import (
+    AsJson,
+    Decimal,
+    Delimiter,
+    Device,
+    Encoding,
+    Files,
+    Force,
+    NoHeader,
+    Reading,
+    parse_contamination,
+    parse_kinds,
+)
+from vae_anomaly.cli._print import emit_json, show_facts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from vae_anomaly.detector import VAEDetector
+
+_COLUMNS = "Columns and rows"
+_TRAINING = "Training"
+
+
+def fit(
+    files: Files,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="MODEL.vaea", help="The model file to write.")],
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="A column of labels: it is not trained on.", rich_help_panel=_COLUMNS),
+    ] = None,
+    train_on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VALUE",
+            help="Train on the rows with this label only.",
+            rich_help_panel=_COLUMNS,
+            show_default=False,
+        ),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COL", help="Leave a column out; may be repeated.", rich_help_panel=_COLUMNS),
+    ] = None,
+    identifiers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--id", metavar="COL", help="A column that only names the row; may be repeated.", rich_help_panel=_COLUMNS
+        ),
+    ] = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--kind",
+            metavar="COL=KIND",
+            help="Model a column as numeric, categorical, boolean, datetime or identifier; may be repeated.",
+            rich_help_panel=_COLUMNS,
+        ),
+    ] = None,
+    contamination: Annotated[
+        str,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of anomalies among the training rows: auto if unknown, 0 if the rows are clean, or a number.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = "auto",
+    score: Annotated[
+        str, typer.Option(metavar="NAME", help="elbo, reconstruction or iwae.", rich_help_panel=_TRAINING)
+    ] = "elbo",
+    max_steps: Annotated[
+        int | None, typer.Option(metavar="N", help="Most training steps.", rich_help_panel=_TRAINING)
+    ] = None,
+    members: Annotated[
+        int | None, typer.Option(metavar="N", help="Members of the ensemble.", rich_help_panel=_TRAINING)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="The same seed gives the same model.", rich_help_panel=_TRAINING)
+    ] = 0,
+    device: Device = "auto",
+    delimiter: Delimiter = None,
+    encoding: Encoding = "utf-8",
+    decimal: Decimal = ".",
+    no_header: NoHeader = False,
+    force: Force = False,
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print neither progress nor a summary.")] = False,
+) -> None:
+    """Train a model on transaction files, without labels."""
+    settings = {
+        "contamination": parse_contamination(contamination),
+        "kinds": parse_kinds(kinds or (), identifiers or ()) or None,
+        "score": score,
+        "max_steps": max_steps,
+        "n_members": members,
+        "random_state": seed,
+        "device": device,
+        "verbose": not quiet,
+    }
+    reading = Reading(delimiter, encoding, decimal, no_header)
+    summary = fit_files(files, output, settings, reading, label=label, train_on=train_on, drop=drop or (), force=force)
+    if as_json:
+        emit_json(summary)
+    elif not quiet:
+        show_summary(summary)
+
+
+def fit_files(
+    files: list[str], output: Path, settings: dict[str, Any], reading: Reading, *, force: bool = False, **chosen: Any
+) -> dict[str, Any]:
+    """Read, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`."""
+    from vae_anomaly.cli._rows import training_rows
+    from vae_anomaly.table.io import check_target
+
+    check_target(output, force=force)
+    rows = training_rows(reading.tables(files), **chosen)
+    from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
+
+    given = {name: value for name, value in settings.items() if value is not None}
+    detector = VAEDetector(**given).fit(reading.for_model(rows))
+    detector.save(output, overwrite=force)
+    return {"model": str(output), **summarise(detector, rows)}
+
+
+def summarise(detector: VAEDetector, rows: pa.Table) -> dict[str, Any]:
+    """What one wants to know after training."""
+    from collections import Counter
+
+    kinds = Counter(str(column.kind) for column in detector.schema_.columns)
+    profile = detector.profile_
+    return {
+        "rows": rows.num_rows,
+        "columns": dict(kinds),
+        "set_aside": [column.name for column in detector.schema_.columns if str(column.kind) == "identifier"],
+        "steps": profile["n_steps"],
+        "stopped_early": profile["stopped_early"],
+        "held_out_elbo": profile["held_out_elbo"],
+        "baseline_elbo": profile["baseline_elbo"],
+        "seconds": profile["seconds"],
+        "threshold": -float(detector.offset_),
+    }
+
+
+def show_summary(summary: dict[str, Any]) -> None:
+    """Print what `fit_files` returned."""
+    columns = ", ".join(f"{count} {kind}" for kind, count in summary["columns"].items())
+    show_facts(
+        {
+            "model": summary["model"],
+            "rows": summary["rows"],
+            "columns": columns,
+            "set aside": ", ".join(summary["set_aside"]) or "none",
+            "steps": f"{summary['steps']:,}{' (stopped early)' if summary['stopped_early'] else ''}",
+            "held-out ELBO": f"{summary['held_out_elbo']:.2f} nats a row"
+            f" (columns on their own: {summary['baseline_elbo']:.2f})",
+            "threshold": f"alert above {summary['threshold']:.2f} nats",
+            "seconds": f"{summary['seconds']:.1f}",
+        }
+    )

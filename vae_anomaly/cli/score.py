@@ -1,0 +1,133 @@
+"""``vae-anomaly score``: every row with its score, the most anomalous first if asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vae_anomaly.cli._options import (
+    AsJson,
+    Decimal,
+    Delimiter,
+    Device,
+    Encoding,
+    Files,
+    Force,
+    Model,
+    NoHeader,
+    Reading,
+)
+from vae_anomaly.cli._print import emit_json, note, show_facts, show_table
+from vae_anomaly.errors import ParameterError
+
+if TYPE_CHECKING:
+    from vae_anomaly.cli._rows import Scored
+
+_TOP = 20
+_COLUMNS_SHOWN = 6
+
+
+def score(
+    model: Model,
+    files: Files,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Write every column and row, and anomaly_score and alert: CSV (also .gz, .bz2, .zst) or Parquet by"
+            " extension; - is standard output.",
+        ),
+    ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help=f"Print the N most anomalous rows ({_TOP} without -o).", show_default=False
+        ),
+    ] = None,
+    device: Device = "auto",
+    delimiter: Delimiter = None,
+    encoding: Encoding = "utf-8",
+    decimal: Decimal = ".",
+    no_header: NoHeader = False,
+    force: Force = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score rows with a model: the higher, the more anomalous."""
+    if output == "-" and (top or as_json):
+        raise ParameterError("-o - writes the rows to standard output, so it goes with neither --top nor --json.")
+    n_shown = top or (0 if output else _TOP)
+    scored, threshold = score_files(
+        model, files, Reading(delimiter, encoding, decimal, no_header), output=output, device=device, force=force
+    )
+    if scored.passed_through:
+        note(f"passed through, unknown to the model: {', '.join(scored.passed_through)}")
+    if output == "-":
+        return
+    facts = {
+        "rows": len(scored.score),
+        "alerts": int(scored.alert.sum()),
+        "threshold": threshold,
+        **({"output": output} if output else {}),
+    }
+    ranked = ranked_rows(scored, n_shown)
+    if as_json:
+        emit_json(facts | {"top": ranked})
+        return
+    show_facts(facts | {"threshold": f"alert above {threshold:.2f} nats"})
+    if n_shown:
+        show_ranked(ranked, f"The {len(ranked)} most anomalous rows")
+
+
+def score_files(
+    model: Any,
+    files: list[str],
+    reading: Reading,
+    *,
+    output: str | None = None,
+    device: str = "auto",
+    force: bool = False,
+) -> tuple[Scored, float]:
+    """Load, read, score, write; return the scored rows and the threshold."""
+    from vae_anomaly.table.io import check_target, write_table
+
+    if output is not None:
+        check_target(output, force=force)
+    table = reading.tables(files)
+    from vae_anomaly.cli._rows import score_rows
+    from vae_anomaly.detector import VAEDetector
+
+    detector = VAEDetector.load(model, device=device)
+    scored = score_rows(detector, table, reading)
+    if output is not None:
+        write_table(scored.table, output, force=force)
+    return scored, -float(detector.offset_)
+
+
+def ranked_rows(scored: Scored, n: int) -> list[dict[str, Any]]:
+    """The `n` most anomalous rows: rank, number in the input, score, alert, and their cells."""
+    order = scored.ranked(n)
+    cells = scored.table.take(order).drop_columns(["anomaly_score", "alert"]).to_pylist()
+    return [
+        {
+            "rank": rank,
+            "row": int(row) + 1,
+            "anomaly_score": float(scored.score[row]),
+            "alert": bool(scored.alert[row]),
+            "columns": values,
+        }
+        for rank, (row, values) in enumerate(zip(order, cells, strict=True), 1)
+    ]
+
+
+def show_ranked(ranked: list[dict[str, Any]], title: str, columns: list[str] | None = None) -> None:
+    """Print ranked rows with a few of their columns: the first ones, unless `columns` are named."""
+    shown = columns or list(ranked[0]["columns"])[:_COLUMNS_SHOWN]
+    headers = ["rank", "row", "score", "alert", *shown]
+    rows = (
+        [r["rank"], r["row"], f"{r['anomaly_score']:.2f}", r["alert"], *(r["columns"][name] for name in shown)]
+        for r in ranked
+    )
+    show_table(title, headers, rows, left=shown)
