@@ -1,0 +1,60 @@
+"""The same row gets the same score, bit for bit, whatever comes with it."""
+
+import numpy as np
+import pytest
+import torch
+
+from vae_anomaly.model import scoring
+from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.objective import mean_elbo
+
+
+@pytest.fixture
+def whole(model, table):
+    return scoring.surprisals(model, table)
+
+
+@pytest.mark.parametrize("size", [1, 7, scoring.TILE - 1, scoring.TILE, scoring.TILE + 1, 600])
+def test_scores_do_not_depend_on_the_batch_size(model, table, whole, size):
+    pieces = [
+        scoring.surprisals(model, table[start : start + size]) for start in range(0, min(len(table), 20 * size), size)
+    ]
+    parts, kl = np.concatenate([p.parts for p in pieces]), np.concatenate([p.kl for p in pieces])
+    np.testing.assert_array_equal(parts, whole.parts[: len(parts)])
+    np.testing.assert_array_equal(kl, whole.kl[: len(kl)])
+
+
+def test_scores_do_not_depend_on_the_row_order(model, table, whole):
+    order = np.random.default_rng(0).permutation(len(table))
+    shuffled = scoring.surprisals(model, table[order])
+    np.testing.assert_array_equal(shuffled.parts, whole.parts[order])
+    np.testing.assert_array_equal(shuffled.kl, whole.kl[order])
+
+
+def test_scores_do_not_depend_on_the_number_of_threads(model, table, whole):
+    before = torch.get_num_threads()
+    try:
+        for n_threads in (1, 2, 4):
+            torch.set_num_threads(n_threads)
+            np.testing.assert_array_equal(scoring.surprisals(model, table).parts, whole.parts)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_tiles_say_what_the_objective_says(model, table, whole):
+    elbo = mean_elbo(model, Batch.of(table), 1.0)
+    np.testing.assert_allclose(whole.parts, -elbo.log_likelihood.detach().mean(0).numpy(), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(whole.kl, elbo.kl.detach().mean(0).numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_iwae_repeats_and_tightens_the_bound(model, table):
+    few, many = scoring.iwae(model, table, 8, seed=0), scoring.iwae(model, table, 256, seed=0)
+    np.testing.assert_array_equal(few.bound, scoring.iwae(model, table, 8, seed=0).bound)
+    np.testing.assert_array_equal(few.bound[5:9], scoring.iwae(model, table[5:9], 8, seed=0).bound)
+    assert many.bound.mean() > few.bound.mean()  # Burda et al. 2016, theorem 1
+    assert np.median(many.standard_error) < np.median(few.standard_error)
+
+
+def test_no_rows_give_no_scores(model, table):
+    with pytest.raises(ValueError, match="at least one row"):
+        scoring.surprisals(model, table[:0])

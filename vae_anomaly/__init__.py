@@ -1,0 +1,97 @@
+"""Anomaly and fraud detection for transaction tables, by a tabular variational autoencoder.
+
+Names are imported when they are first used (PEP 562), so that ``import vae_anomaly`` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from vae_anomaly._version import __version__
+
+if TYPE_CHECKING:
+    from vae_anomaly.datasets import fetch_creditcard, load_transactions, make_transactions, read_labelled
+    from vae_anomaly.detector import VAEDetector
+    from vae_anomaly.errors import (
+        DeviceWarning,
+        FileFormatError,
+        MissingExtraError,
+        ModelFileError,
+        OutputError,
+        ParameterError,
+        SchemaMismatchError,
+        SchemaWarning,
+        TableError,
+        TrainingError,
+        TrainingWarning,
+        VaeAnomalyError,
+        VaeAnomalyWarning,
+    )
+    from vae_anomaly.table.schema import ColumnKind, Schema
+    from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
+
+_HOMES = {
+    "datasets": ("fetch_creditcard", "load_transactions", "make_transactions", "read_labelled"),
+    "detector": ("VAEDetector",),
+    "errors": (
+        "DeviceWarning",
+        "FileFormatError",
+        "MissingExtraError",
+        "ModelFileError",
+        "OutputError",
+        "ParameterError",
+        "SchemaMismatchError",
+        "SchemaWarning",
+        "TableError",
+        "TrainingError",
+        "TrainingWarning",
+        "VaeAnomalyError",
+        "VaeAnomalyWarning",
+    ),
+    "table.schema": ("ColumnKind", "Schema"),
+    "training.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "Evaluation", "History", "ProgressBar"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "ColumnKind",
+    "DeviceWarning",
+    "EarlyStopping",
+    "Evaluation",
+    "FileFormatError",
+    "History",
+    "MissingExtraError",
+    "ModelFileError",
+    "OutputError",
+    "ParameterError",
+    "ProgressBar",
+    "Schema",
+    "SchemaMismatchError",
+    "SchemaWarning",
+    "TableError",
+    "TrainingError",
+    "TrainingWarning",
+    "VAEDetector",
+    "VaeAnomalyError",
+    "VaeAnomalyWarning",
+    "__version__",
+    "fetch_creditcard",
+    "load_transactions",
+    "make_transactions",
+    "read_labelled",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'vae_anomaly' has no attribute {name!r}")
+    value = getattr(import_module(f"vae_anomaly.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

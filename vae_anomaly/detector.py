@@ -1,0 +1,759 @@
+"""The detector: a tabular variational autoencoder behind scikit-learn's outlier detector API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Self
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.callback import CallbackSupportMixin, with_callbacks
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+
+from vae_anomaly._params import Instance, Number, OneOf, Rule, Several, check_params
+from vae_anomaly._version import __version__
+from vae_anomaly.artifact import Artifact, check_weights, read_artifact, write_artifact
+from vae_anomaly.errors import ModelFileError, TableError
+from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.network import NetworkConfig, TabularVAE
+from vae_anomaly.model.objective import Noise
+from vae_anomaly.model.scoring import TILE, IwaeEstimate, Surprisals, iwae, latent_means, reconstructions, surprisals
+from vae_anomaly.table.encoding import TableEncoder
+from vae_anomaly.table.layout import EncodedTable, Layout
+from vae_anomaly.table.schema import Schema
+from vae_anomaly.training.callbacks import Callback, EarlyStopping, Evaluation, ProgressBar
+from vae_anomaly.training.device import choose_device, exact_products, fits, training_dtype
+from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
+from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
+
+AUTO_ALERT_SHARE = 0.01
+"""Share of training rows that ``contamination="auto"`` puts below `offset_`: where to look first, not an estimate."""
+
+AUTO_TRIM = 0.1
+"""Share of each batch that is not learnt from when the training rows are unlabelled."""
+
+_FIT_ROWS = 20_000
+"""Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
+
+_CHUNK = 64 * TILE
+"""Rows whose surprisals are held at once while scoring."""
+
+_RULES: dict[str, tuple[Rule, ...]] = {
+    "score": (OneOf(("elbo", "reconstruction", "iwae")),),
+    "contamination": (Number(0, 0.5), OneOf(("auto",))),
+    "n_members": (Number(1, 256, integer=True),),
+    "hidden": (Several(Number(1, 65_536, integer=True)),),
+    "latent": (Number(1, 65_536, integer=True),),
+    "beta": (Number(0, open_high=True),),
+    "dof": (Number(0, open_low=True, open_high=True),),
+    "max_steps": (Number(1, integer=True),),
+    "batch_size": (Number(1, integer=True),),
+    "learning_rate": (Number(0, open_low=True, open_high=True),),
+    "validation_fraction": (Number(0, 0.5),),
+    "patience": (Number(1, integer=True), OneOf((None,))),
+    "max_categories": (Number(1, 65_536, integer=True),),
+    "kinds": (Instance((Mapping,), "a mapping of column names to kinds"), OneOf((None,))),
+    "n_iwae_samples": (Number(1, integer=True),),
+    "warm_start": (OneOf((True, False)),),
+    "device": (Instance((str,), "'auto' or a device of torch such as 'cpu' or 'cuda:0'"),),
+    "precision": (OneOf(("auto", "float32", "bfloat16")),),
+    "callbacks": (Several(Instance((Callback,), "a callback with an on_evaluation method"), 0), OneOf((None,))),
+    "verbose": (OneOf((True, False)),),
+    "random_state": (
+        Number(0, 2**32 - 1, integer=True),
+        Instance((np.random.RandomState,), "a RandomState"),
+        OneOf((None,)),
+    ),
+}
+
+
+class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
+    """Outlier detector for mixed tables: an ensemble of variational autoencoders with a likelihood for each column.
+
+    It learns, without labels, how the columns of a table go together, and scores a row by how surprised it is, in nats.
+    Numbers, categories, booleans and dates are taken as they are; missing cells are left out of the likelihood. A
+    fitted detector gives the same row the same score, bit for bit, in any batch size and row order.
+
+    Parameters
+    ----------
+    score : {"elbo", "reconstruction", "iwae"}, default="elbo"
+        What `score_samples` returns: the evidence lower bound at the posterior mean; the log likelihood alone, without
+        the KL; or the importance-weighted bound of Burda et al. (2016) with `n_iwae_samples` fixed draws.
+    contamination : "auto" or float in [0, 0.5], default="auto"
+        Share of anomalies in the training rows. 0.0 says that they are clean: every row is learnt from, and no training
+        row lies below `offset_`. A float puts that share of the training rows below `offset_`. "auto" says that the
+        rows are unlabelled: the worst tenth of each batch is not learnt from, and 1 % of the rows lie below `offset_`.
+    n_members : int, default=4
+        Networks in the ensemble. Fewer are faster, more are steadier.
+    hidden : tuple of int, default=(128, 128)
+        Widths of the encoder's hidden layers, and in reverse of the decoder's.
+    latent : int, default=16
+        Dimension of the latent space.
+    beta : float, default=0.1
+        Weight of the KL, in training and in the "elbo" score (Higgins et al. 2017).
+    dof : float, default=3.0
+        Degrees of freedom of the Student-t likelihood of numbers.
+    max_steps : int, default=800
+        Training steps, whatever the number of rows.
+    batch_size : int, default=128
+        Rows of a step, for each member.
+    learning_rate : float, default=0.003
+        Highest learning rate of the one-cycle schedule.
+    validation_fraction : float in [0, 0.5], default=0.1
+        Share of the rows that each member holds out to measure its ELBO on; members hold out different rows. Tables of
+        fewer than 100 rows hold out none.
+    patience : int or None, default=5
+        Evaluations (of 16) without a better held-out ELBO after which training stops; None goes on to the end. The best
+        weights are kept in any case.
+    max_categories : int, default=1024
+        Most levels of a categorical column; seldom levels beyond share one "rare" level.
+    kinds : mapping of str to str or None, default=None
+        Kinds of columns that should not be inferred: "numeric", "categorical", "boolean", "datetime" or "identifier"
+        (set aside).
+    n_iwae_samples : int, default=64
+        Draws of the "iwae" score.
+    warm_start : bool, default=False
+        Let a second `fit` continue from the fitted weights; the schema stays as it is.
+    device : str, default="auto"
+        "auto" takes CUDA, then MPS, then the CPU; or a device of torch.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of the matrix products in training; "auto" takes bfloat16 on GPUs that have it and networks wide enough to gain.
+        Scores are always computed in float32.
+    callbacks : list of Callback or None, default=None
+        Called at each evaluation; see `vae_anomaly.Callback`. scikit-learn's own callbacks go to `set_callbacks`.
+    verbose : bool, default=False
+        Show a progress bar on a terminal.
+    random_state : int, RandomState or None, default=0
+        Seed of the weights, draws and noise. Unlike elsewhere in scikit-learn the default is a fixed seed, so that two
+        fits on the same rows agree.
+
+    Attributes
+    ----------
+    schema_ : Schema
+        The columns, as inferred from the training rows.
+    offset_ : float
+        Threshold: ``decision_function(X) = score_samples(X) - offset_``.
+    history_ : list of dict
+        Step, training ELBO, held-out ELBO (nats per row), learning rate and seconds of each evaluation.
+    profile_ : dict
+        Figures of the fit: rows, held-out ELBO and that of a per-column baseline, mean surprisal of each column, steps,
+        whether training stopped early, seconds.
+    model_ : TabularVAE
+        The network.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Their names, where `X` had any.
+
+    See Also
+    --------
+    sklearn.ensemble.IsolationForest : The usual first detector on numeric tables.
+
+    Notes
+    -----
+    Kingma & Welling (2014), "Auto-encoding variational Bayes"; An & Cho (2015), "Variational autoencoder based anomaly
+    detection using reconstruction probability"; Vincent et al. (2008) for the denoising.
+
+    `sample_weight` are frequency weights: weight 2 is the same as the row twice, bit for bit.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from vae_anomaly import VAEDetector, make_transactions
+    >>> rows = make_transactions(2_000, random_state=0).drop(columns=["is_fraud", "typology"])
+    >>> detector = VAEDetector(max_steps=50, n_members=1, kinds={"transaction_id": "identifier"}).fit(rows)
+    >>> detector.anomaly_score(rows).shape
+    (2000,)
+    >>> detector.column_surprisal(rows).columns[:3].tolist()
+    ['timestamp', 'customer_id', 'merchant_id']
+    """
+
+    schema_: Schema
+    model_: TabularVAE
+    history_: list[dict[str, float]]
+    profile_: dict[str, Any]
+    offset_: float
+
+    def __init__(
+        self,
+        *,
+        score: str = "elbo",
+        contamination: float | str = "auto",
+        n_members: int = 4,
+        hidden: Sequence[int] = (128, 128),
+        latent: int = 16,
+        beta: float = 0.1,
+        dof: float = 3.0,
+        max_steps: int = 800,
+        batch_size: int = 128,
+        learning_rate: float = 3e-3,
+        validation_fraction: float = 0.1,
+        patience: int | None = 5,
+        max_categories: int = 1024,
+        kinds: Mapping[str, str] | None = None,
+        n_iwae_samples: int = 64,
+        warm_start: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        verbose: bool = False,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.score = score
+        self.contamination = contamination
+        self.n_members = n_members
+        self.hidden = hidden
+        self.latent = latent
+        self.beta = beta
+        self.dof = dof
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.patience = patience
+        self.max_categories = max_categories
+        self.kinds = kinds
+        self.n_iwae_samples = n_iwae_samples
+        self.warm_start = warm_start
+        self.device = device
+        self.precision = precision
+        self.callbacks = callbacks
+        self.verbose = verbose
+        self.random_state = random_state
+
+    # ---------------------------------------------------------------- fitting
+
+    @with_callbacks  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn how the columns of `X` go together.
+
+        Parameters
+        ----------
+        X : DataFrame (pandas, polars, pyarrow) or array-like of shape (n_samples, n_features)
+            Training rows: mixed types, missing cells and unlabelled anomalies may be in them.
+        y : ignored
+            Here for scikit-learn's API. Labels are never used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts; 0 leaves it out.
+
+        Returns
+        -------
+        self : VAEDetector
+            Fitted.
+
+        Raises
+        ------
+        ParameterError
+            If a constructor parameter is outside its domain.
+        TableError
+            If the rows cannot be used as they are; the message says why and what to do.
+        TrainingError
+            If training diverged and could not be rescued.
+        """
+        check_params("VAEDetector", self.get_params(deep=False), _RULES)
+        context = self._init_callback_context(max_subtasks=None)
+        context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+        continued = self.warm_start and hasattr(self, "model_")
+        X = self._validated(X, reset=not continued)
+        weight = _weights(X, sample_weight)
+        if not continued:
+            self.schema_ = Schema.infer(X, kinds=self.kinds, max_categories=self.max_categories, sample_weight=weight)
+        self._train(X, weight, self.max_steps, self.learning_rate, continued, context)
+        context.call_on_fit_task_end(estimator=self, X=X, y=y)
+        return self
+
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Continue training on new rows, for a quarter of `max_steps` at a third of the learning rate.
+
+        The schema stays as the first call found it, and `offset_` is set anew from the new rows.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            New rows, with the columns of the first call.
+        y : ignored
+            Labels are never used.
+        sample_weight : array-like of shape (n_samples,), default=None
+            How often each row counts.
+
+        Returns
+        -------
+        self : VAEDetector
+            Fitted further. On an unfitted detector this is `fit`.
+        """
+        if not hasattr(self, "model_"):
+            self.fit(X, y, sample_weight=sample_weight)
+            return self
+        check_params("VAEDetector", self.get_params(deep=False), _RULES)
+        X = self._validated(X, reset=False)
+        self._train(X, _weights(X, sample_weight), max(1, self.max_steps // 4), self.learning_rate / 3, True, None)
+        return self
+
+    def _train(
+        self,
+        X: Any,
+        weight: NDArray[np.float64] | None,
+        n_steps: int,
+        learning_rate: float,
+        continued: bool,
+        context: Any,
+    ) -> None:
+        """Encode the rows, train the network, and take `offset_` and the profile from the fitted rows."""
+        table = TableEncoder(self.schema_).encode(X)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        device = choose_device(self.device)
+        measure = RowMeasure(table, weight, self.n_members, self.validation_fraction, seed)
+        if measure.total < 2:
+            raise TableError(
+                f"Found n_samples={measure.total:g} (after sample_weight) while a minimum of 2 is required by "
+                "VAEDetector: one sample says nothing of what is usual. Give it more rows."
+            )
+        model = self.model_ if continued else self._new_model(table, measure, seed)
+        source = ResidentRows if fits(_n_bytes(table), device) else StreamedRows
+        config = self._training_config(n_steps, learning_rate, device)
+        trainer = Trainer(model.to(device), source(table, device), measure, config, seed)
+        fitted = table[measure.sample(_FIT_ROWS).numpy()]
+        before = list(getattr(self, "history_", [])) if continued else []
+
+        def save(snapshot: TabularVAE, path: str | os.PathLike[str]) -> None:
+            checkpoint = self.__class__(**self.get_params(deep=False))
+            checkpoint.__dict__.update({key: value for key, value in vars(self).items() if key.endswith("_in_")})
+            checkpoint.schema_, checkpoint.model_ = self.schema_, snapshot
+            checkpoint.history_, checkpoint.profile_ = before, {}
+            checkpoint._set_offset(fitted)
+            checkpoint.save(path, overwrite=True)
+
+        with _Watching(self, context) as callbacks:
+            result = trainer.run(callbacks, save)
+        self.model_ = model
+        self.history_ = before + [evaluation.to_json() for evaluation in result.history]
+        self._set_offset(fitted)
+        self._set_profile(fitted, measure.total, result)
+
+    def _new_model(self, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:
+        layout = self.schema_.layout()
+        model = TabularVAE(layout, self._network_config())
+        model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
+        return model
+
+    def _network_config(self) -> NetworkConfig:
+        return NetworkConfig(self.n_members, tuple(int(width) for width in self.hidden), self.latent, float(self.dof))
+
+    def _training_config(self, n_steps: int, learning_rate: float, device: torch.device) -> TrainingConfig:
+        trim = AUTO_TRIM if isinstance(self.contamination, str) else min(0.5, 2 * self.contamination)
+        dtype = training_dtype(self.precision, device, max(self.hidden))
+        return TrainingConfig(
+            n_steps, self.batch_size, learning_rate, beta=self.beta, trim=trim, noise=Noise(), dtype=dtype
+        )
+
+    def _set_offset(self, fitted: EncodedTable) -> None:
+        """Put the stated share of the fitted rows below the threshold."""
+        share = AUTO_ALERT_SHARE if isinstance(self.contamination, str) else self.contamination
+        self.offset_ = float(np.percentile(self._scores(fitted), 100 * share))
+
+    def _set_profile(self, fitted: EncodedTable, total: float, result: TrainingResult) -> None:
+        columns = self.schema_.modelled
+        surprisal = np.concatenate([chunk for chunk, _ in self._column_terms(fitted)]).mean(axis=0)
+        last = result.history[-1]
+        self.profile_ = {
+            "n_rows": total,
+            "n_steps": last.step,
+            "stopped_early": result.stopped_early,
+            "seconds": last.seconds,
+            "held_out_elbo": result.held_out_elbo,
+            "baseline_elbo": result.baseline_elbo,
+            "active_latents": result.active_latents,
+            "n_rollbacks": result.n_rollbacks,
+            "column_surprisal": dict(zip(columns, surprisal.tolist(), strict=True)),
+        }
+
+    # ---------------------------------------------------------------- scoring
+
+    def score_samples(self, X: Any) -> NDArray[np.float64]:
+        """Score rows: higher is more normal.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`, in any order if they have names.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            The ELBO, log likelihood or importance-weighted bound of each row, in nats, as `score` says.
+
+        Raises
+        ------
+        SchemaMismatchError
+            If the columns differ from those of `fit`; the message shows the difference.
+        """
+        return self._scores(self._encode(X))
+
+    def anomaly_score(self, X: Any) -> NDArray[np.float64]:
+        """Score rows the other way round: higher is more anomalous.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            ``-score_samples(X)``, in nats.
+        """
+        return -self.score_samples(X)
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Distance from the threshold: negative for anomalies.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            ``score_samples(X) - offset_``, in nats.
+        """
+        scores = self.score_samples(X)
+        return scores - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Flag rows whose score lies below `offset_`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+
+        Returns
+        -------
+        flags : ndarray of shape (n_samples,)
+            -1 for anomalies, 1 for the others.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def column_surprisal(self, X: Any) -> pd.DataFrame:
+        """How surprising each cell is, given the row's latent position.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+
+        Returns
+        -------
+        surprisal : DataFrame of shape (n_samples, n_modelled_columns)
+            −log p in nats, 0 where a cell is missing. Columns that were set aside are not in it. The row sums are the
+            anomaly scores of ``score="reconstruction"`` exactly.
+        """
+        terms = [chunk for chunk, _ in self._column_terms(self._encode(X))]
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return pd.DataFrame(np.concatenate(terms), columns=list(self.schema_.modelled), index=index)
+
+    def iwae(self, X: Any, n_samples: int | None = None) -> IwaeEstimate:
+        """Importance-weighted bound on log p(x), with its standard error.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+        n_samples : int, optional
+            Draws; `n_iwae_samples` by default. The same draws serve every row and call.
+
+        Returns
+        -------
+        estimate : IwaeEstimate
+            `bound` and `standard_error`, each an ndarray of shape (n_samples,), in nats.
+        """
+        return self._iwae(self._encode(X), n_samples or self.n_iwae_samples)
+
+    def _encode(self, X: Any) -> EncodedTable:
+        check_is_fitted(self)
+        return TableEncoder(self.schema_).encode(self._validated(X, reset=False))
+
+    def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
+        if self.score == "iwae":
+            return self._iwae(table, self.n_iwae_samples).bound
+        beta = self.beta if self.score == "elbo" else 0.0
+        pieces = [-(columns.sum(axis=1) + beta * kl) for columns, kl in self._column_terms(table)]
+        return np.concatenate(pieces)
+
+    def _column_terms(self, table: EncodedTable) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        """Surprisal of each column, and the KL, in chunks of rows."""
+        layout = self.schema_.layout()
+        with exact_products():
+            for start in range(0, len(table), _CHUNK):
+                found = surprisals(self.model_, table[start : start + _CHUNK])
+                yield _by_column(found, layout), found.kl
+
+    def _iwae(self, table: EncodedTable, n_samples: int) -> IwaeEstimate:
+        with exact_products():
+            return iwae(self.model_, table, n_samples, seed=0)
+
+    # ---------------------------------------------------------------- latent space
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Latent position of each row: the posterior means of all members, side by side.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+
+        Returns
+        -------
+        means : ndarray of shape (n_samples, n_members * latent)
+            Or a frame, as `set_output` says.
+        """
+        table = self._encode(X)
+        with exact_products():
+            return latent_means(self.model_, table)
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Names of the latent dimensions, "latent0", "latent1", ...
+
+        Parameters
+        ----------
+        input_features : ignored
+            Here for scikit-learn's API.
+
+        Returns
+        -------
+        names : ndarray of str
+            One for each column of `transform`.
+        """
+        check_is_fitted(self)
+        config = self.model_.config
+        return np.asarray([f"latent{i}" for i in range(config.n_members * config.latent)], dtype=object)
+
+    def reconstruct(self, X: Any) -> Any:
+        """The row that the model would have expected in place of each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows with the columns of `fit`.
+
+        Returns
+        -------
+        rows : frame of the library of `X`, or ndarray
+            Columns and dtypes of `fit`. Missing cells are filled in. A date keeps its day and gets the expected time
+            of day; columns that were set aside are copied.
+        """
+        check_is_fitted(self)
+        X = self._validated(X, reset=False)
+        encoder = TableEncoder(self.schema_)
+        with exact_products():
+            return encoder.decode(reconstructions(self.model_, encoder.encode(X)), X)
+
+    # ---------------------------------------------------------------- files
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Write the fitted detector to one model file.
+
+        Parameters
+        ----------
+        path : path-like
+            By custom ``*.vaea``.
+        overwrite : bool, default=False
+            Replace an existing file.
+
+        Raises
+        ------
+        OutputError
+            If the file exists and may not be overwritten, or cannot be written.
+        """
+        check_is_fitted(self)
+        params = {key: _jsonable(value) for key, value in self.get_params(deep=False).items() if key != "callbacks"}
+        names = getattr(self, "feature_names_in_", None)
+        manifest = {
+            "estimator": "VAEDetector",
+            "params": params,
+            "schema": self.schema_.to_json(),
+            "network": asdict(self.model_.config),
+            "fitted": {
+                "offset": self.offset_,
+                "n_features_in": self.n_features_in_,
+                "feature_names_in": None if names is None else list(names),
+                "history": self.history_,
+                "profile": self.profile_,
+            },
+            "versions": {"vae_anomaly": __version__, "torch": torch.__version__},
+        }
+        weights = {name: tensor.cpu().numpy() for name, tensor in self.model_.state_dict().items()}
+        write_artifact(path, manifest, weights, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
+        """Read a detector from a model file, which is audited first and never executed.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that `save` wrote, on any machine or device.
+        device : str, default="auto"
+            Where the weights go.
+
+        Returns
+        -------
+        detector : VAEDetector
+            Fitted; its scores on this machine are bit-equal to those before saving.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is damaged, altered, of a newer format, or no model file. Nothing in it is run.
+        """
+        artifact = read_artifact(path)
+        target = choose_device(device)
+        try:
+            detector = cls._from_manifest(artifact)
+        except ModelFileError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+            raise ModelFileError(
+                f"{os.fspath(path)}: the manifest does not describe a VAEDetector: {error!r}"
+            ) from error
+        detector.device = device
+        detector.model_.to(target)
+        return detector
+
+    @classmethod
+    def _from_manifest(cls, artifact: Artifact) -> Self:
+        """Build the detector that an audited file describes, after its weights have the shapes that it says."""
+        manifest = artifact.manifest
+        if manifest["estimator"] != "VAEDetector":
+            raise ModelFileError(f"The file holds a {manifest['estimator']!r}; expected a 'VAEDetector'.")
+        detector = cls(**manifest["params"])
+        check_params("VAEDetector", detector.get_params(deep=False), _RULES)
+        network = manifest["network"]
+        config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
+        check_params("VAEDetector", asdict(config), {key: _RULES[key] for key in asdict(config)})
+        schema = Schema.from_json(manifest["schema"])
+        with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
+            shapes = TabularVAE(schema.layout(), config).state_dict()
+        check_weights(artifact, {name: (tuple(tensor.shape), "float32") for name, tensor in shapes.items()})
+        model = TabularVAE(schema.layout(), config)
+        model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()})
+        fitted = manifest["fitted"]
+        detector.schema_, detector.model_ = schema, model
+        detector.offset_, detector.n_features_in_ = float(fitted["offset"]), int(fitted["n_features_in"])
+        detector.history_, detector.profile_ = list(fitted["history"]), dict(fitted["profile"])
+        if fitted["feature_names_in"] is not None:
+            detector.feature_names_in_ = np.asarray(fitted["feature_names_in"], dtype=object)
+        return detector
+
+    # ---------------------------------------------------------------- input
+
+    def _validated(self, X: Any, *, reset: bool) -> Any:
+        """A frame as it is, anything else as a checked array; scikit-learn's own messages where they are known."""
+        if reset:
+            self.__dict__.pop("feature_names_in_", None)
+        named = not reset and hasattr(self, "feature_names_in_")
+        if nw.dependencies.is_into_dataframe(X) and (reset or named):
+            names = [str(name) for name in nw.from_native(X, eager_only=True).columns]
+            if reset:
+                self.feature_names_in_, self.n_features_in_ = np.asarray(names, dtype=object), len(names)
+            return X
+        array = _as_array(self, X, reset=reset)
+        return pd.DataFrame(array, columns=self.feature_names_in_) if named else array
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
+
+class _Watching:
+    """All callbacks of one fit: early stopping, the progress bar, the user's own, and scikit-learn's."""
+
+    def __init__(self, detector: VAEDetector, context: Any) -> None:
+        self._bar = ProgressBar() if detector.verbose else None
+        self._callbacks: list[Callback] = [] if detector.patience is None else [EarlyStopping(detector.patience)]
+        self._callbacks += [self._bar] if self._bar else []
+        self._callbacks += list(detector.callbacks or [])
+        self._callbacks += [_ScikitLearnCallbacks(detector, context)] if context is not None else []
+
+    def __enter__(self) -> list[Callback]:
+        if self._bar:
+            self._bar.__enter__()
+        return self._callbacks
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar:
+            self._bar.__exit__(*error)
+
+
+class _ScikitLearnCallbacks:
+    """Passes evaluations on to callbacks given by `set_callbacks`."""
+
+    def __init__(self, detector: VAEDetector, context: Any) -> None:
+        self._detector, self._context = detector, context
+
+    def on_evaluation(self, evaluation: Evaluation, save: Callable[[str | os.PathLike[str]], None]) -> bool:
+        """One evaluation is one task of the fit."""
+        task = self._context.subcontext(task_name="evaluation")
+        task.call_on_fit_task_begin(estimator=self._detector)
+        return bool(task.call_on_fit_task_end(estimator=self._detector, metadata=evaluation.to_json()))
+
+
+def _as_array(detector: VAEDetector, X: Any, *, reset: bool) -> NDArray[Any]:
+    """Numbers as a numeric array; text or mixed cells as an array of objects for the schema to sort out."""
+    checks: dict[str, Any] = {"ensure_all_finite": "allow-nan", "reset": reset}
+    try:
+        array: NDArray[Any] = validate_data(detector, X, dtype="numeric", **checks)
+    except ValueError:
+        cells = np.asarray(X) if not hasattr(X, "toarray") else None
+        if cells is None or cells.ndim != 2 or cells.dtype.kind not in "OUS" or _all_numbers(cells):
+            raise
+        array = validate_data(detector, cells.astype(object), dtype=None, **{**checks, "ensure_all_finite": False})
+    return array
+
+
+def _all_numbers(cells: NDArray[Any]) -> bool:
+    try:
+        cells.astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _weights(X: Any, sample_weight: Any) -> NDArray[np.float64] | None:
+    if sample_weight is None:
+        return None
+    rows = X if isinstance(X, np.ndarray) else np.empty((len(nw.from_native(X, eager_only=True)), 1))
+    weight: NDArray[np.float64] = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    return weight
+
+
+def _by_column(found: Surprisals, layout: Layout) -> NDArray[np.float64]:
+    """Sum parts to columns."""
+    columns = np.zeros((len(found.kl), len(layout.columns)))
+    for part, column in enumerate(layout.column_of_part):
+        columns[:, column] += found.parts[:, part]
+    return columns
+
+
+def _n_bytes(table: EncodedTable) -> int:
+    return table.values.nbytes + table.angles.nbytes + table.codes.nbytes
+
+
+def _jsonable(value: Any) -> Any:
+    """A constructor parameter as JSON; a RandomState, which has none, becomes None."""
+    if isinstance(value, np.random.RandomState):
+        return None
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return [_jsonable(item) for item in value] if isinstance(value, (tuple, list)) else value

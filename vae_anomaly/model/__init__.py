@@ -1,0 +1,1 @@
+"""The mathematics: likelihoods, network, objective. Torch only, never a dataframe."""

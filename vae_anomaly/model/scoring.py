@@ -1,0 +1,130 @@
+"""Rows to surprisals, always in tiles of one shape.
+
+A matrix product may round differently when its shape changes, and so a row's score would depend on how many rows came
+with it. Here every product has the same shape: rows go through in tiles of `TILE`, the last one padded. The same row
+then gets the same score bit for bit, whatever its neighbours, the order, the batch size or the number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.network import TabularVAE
+from vae_anomaly.model.objective import iwae_log_weights, mean_elbo, posterior
+from vae_anomaly.table.layout import EncodedTable
+
+TILE = 256
+"""Rows of a tile: its activations stay in the second-level cache of a core, its products fill the vector units."""
+
+
+@dataclass(frozen=True)
+class Surprisals:
+    """What the ensemble says of rows, averaged over its members.
+
+    Parameters
+    ----------
+    parts : float64 ndarray of shape (n_rows, n_parts)
+        −log p(x_j | z) at the posterior mean, in nats; 0 where the cell is missing.
+    kl : float64 ndarray of shape (n_rows,)
+        KL(q(z | x) ‖ N(0, I)), in nats.
+    """
+
+    parts: NDArray[np.float64]
+    kl: NDArray[np.float64]
+
+
+def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
+    """Surprisal of every part of every row, and the row's KL."""
+
+    def tile(batch: Batch) -> tuple[Tensor, ...]:
+        elbo = mean_elbo(model, batch, beta=1.0)
+        return -elbo.log_likelihood.mean(0), elbo.kl.mean(0)
+
+    parts, kl = _in_tiles(model, table, tile)
+    return Surprisals(parts, kl)
+
+
+def latent_means(model: TabularVAE, table: EncodedTable) -> NDArray[np.float64]:
+    """Posterior means of all members side by side, of shape (n_rows, n_members · latent)."""
+
+    def tile(batch: Batch) -> tuple[Tensor, ...]:
+        return (posterior(model, batch).mu.transpose(0, 1).flatten(1),)
+
+    return _in_tiles(model, table, tile)[0]
+
+
+def reconstructions(model: TabularVAE, table: EncodedTable) -> EncodedTable:
+    """The most likely row given each row's posterior mean: members vote by the mean of their decoder outputs."""
+
+    def tile(batch: Batch) -> tuple[Tensor, ...]:
+        outputs = model.decoder.network(posterior(model, batch).mu).mean(0, keepdim=True)
+        mode = model.decoder.distributions(outputs).mode()
+        return mode.values[0], mode.angles[0], mode.codes[0]
+
+    values, angles, codes = _in_tiles(model, table, tile)
+    return EncodedTable(values.astype(np.float32), angles.astype(np.float32), codes.astype(np.int32))
+
+
+@dataclass(frozen=True)
+class IwaeEstimate:
+    """The importance-weighted bound of each row.
+
+    Parameters
+    ----------
+    bound : float64 ndarray of shape (n_rows,)
+        Estimate of log p(x) from below, in nats.
+    standard_error : float64 ndarray of shape (n_rows,)
+        Its standard error by the delta method, in nats; large where few samples carry all the weight.
+    """
+
+    bound: NDArray[np.float64]
+    standard_error: NDArray[np.float64]
+
+
+def iwae(model: TabularVAE, table: EncodedTable, n_samples: int, seed: int) -> IwaeEstimate:
+    """Importance-weighted bound with the same `n_samples` draws for every row (Burda et al. 2016)."""
+    config = model.config
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn((n_samples, config.n_members, 1, config.latent), generator=generator).to(model.device)
+
+    def tile(batch: Batch) -> tuple[Tensor, ...]:
+        log_w = iwae_log_weights(model, batch, noise).double()
+        bound = torch.logsumexp(log_w, 0) - np.log(n_samples)
+        spread = torch.exp(log_w - bound).std(0, correction=0) / np.sqrt(n_samples)
+        return bound.mean(0), spread.square().sum(0).sqrt() / config.n_members
+
+    return IwaeEstimate(*_in_tiles(model, table, tile))
+
+
+@torch.inference_mode()
+def _in_tiles(
+    model: TabularVAE, table: EncodedTable, function: Callable[[Batch], tuple[Tensor, ...]]
+) -> tuple[NDArray[np.float64], ...]:
+    """Apply a function of a tile to all rows; its results' first dimension counts rows."""
+    if len(table) == 0:
+        raise ValueError("Scoring needs at least one row.")
+    outputs: list[NDArray[np.float64]] = []
+    for start, batch in _tiles(table, model.device):
+        results = function(batch)
+        if not outputs:
+            outputs = [np.empty((len(table), *result.shape[1:])) for result in results]
+        for output, result in zip(outputs, results, strict=True):
+            target = output[start : start + TILE]
+            target[:] = result[: len(target)].cpu().numpy()
+    return tuple(outputs)
+
+
+def _tiles(table: EncodedTable, device: torch.device) -> Iterator[tuple[int, Batch]]:
+    for start in range(0, len(table), TILE):
+        rows = table[start : start + TILE]
+        if len(rows) < TILE:
+            padding = np.zeros(TILE - len(rows), dtype=np.intp)
+            rows = rows[np.concatenate([np.arange(len(rows)), padding])]
+        yield start, Batch.of(rows).map(lambda block: block.to(device))

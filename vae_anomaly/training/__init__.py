@@ -1,0 +1,1 @@
+"""Training: devices, rows on their way to the device, the loop, callbacks."""

@@ -1,0 +1,104 @@
+"""Where the numbers are computed: choice of device and precision, and how much fits.
+
+All that depends on the hardware stands here, so that the rest can be tested on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from vae_anomaly.errors import ParameterError
+
+RESIDENT_SHARE = 0.5
+"""Share of a device's free memory that the encoded table may take before it is streamed instead."""
+
+BF16_WIDTH = 512
+"""Hidden width from which bfloat16 products save more time on a GPU than the casts around them cost."""
+
+
+def _free_memory(device: torch.device) -> int | None:
+    """Bytes free on a GPU; None where the table shares the host's memory and nothing is gained by streaming."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
+
+
+def _bf16_units(device: torch.device) -> bool:
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Questions to the hardware; a test asks its own."""
+
+    cuda: Callable[[], bool] = torch.cuda.is_available
+    mps: Callable[[], bool] = torch.backends.mps.is_available
+    free_memory: Callable[[torch.device], int | None] = _free_memory
+    bf16: Callable[[torch.device], bool] = _bf16_units
+
+
+def choose_device(requested: str, probe: Probe | None = None) -> torch.device:
+    """The device to use: what was asked for, or the fastest there is (CUDA, then MPS, then the CPU).
+
+    Parameters
+    ----------
+    requested : str
+        "auto", or a device string of torch such as "cpu" or "cuda:1".
+    probe : Probe, optional
+        How to ask the hardware.
+
+    Raises
+    ------
+    ParameterError
+        If the string is no device, or the device is not there.
+
+    Examples
+    --------
+    >>> choose_device("auto", Probe(cuda=lambda: False, mps=lambda: True))
+    device(type='mps')
+    """
+    probe = probe or Probe()
+    available: dict[str, Callable[[], bool]] = {"cuda": probe.cuda, "mps": probe.mps, "cpu": lambda: True}
+    if requested == "auto":
+        return torch.device(next(name for name, there in available.items() if there()))
+    try:
+        device = torch.device(requested)
+    except RuntimeError as error:
+        raise ParameterError(
+            f"The 'device' parameter must be 'auto' or a device of torch such as 'cpu', 'cuda', 'cuda:0' or 'mps'. "
+            f"Got {requested!r} instead."
+        ) from error
+    if device.type in available and not available[device.type]():
+        there = [name for name, is_there in available.items() if is_there()]
+        raise ParameterError(
+            f"The 'device' parameter asks for {requested!r}, which torch does not find on this machine. "
+            f"Found: {', '.join(there)}. Use device='auto' to take the best one that is there."
+        )
+    return device
+
+
+def fits(n_bytes: int, device: torch.device, probe: Probe | None = None) -> bool:
+    """Whether a table of `n_bytes` may live on the device for the whole of training."""
+    free = (probe or Probe()).free_memory(device)
+    return free is None or n_bytes <= RESIDENT_SHARE * free
+
+
+def training_dtype(requested: str, device: torch.device, width: int, probe: Probe | None = None) -> torch.dtype:
+    """Precision of the matrix products while training: bfloat16 only where it pays, or where it was asked for."""
+    if requested != "auto":
+        return torch.bfloat16 if requested == "bfloat16" else torch.float32
+    pays = width >= BF16_WIDTH and (probe or Probe()).bf16(device)
+    return torch.bfloat16 if pays else torch.float32
+
+
+@contextmanager
+def exact_products() -> Iterator[None]:
+    """Full float32 matrix products (no TF32), so that scores agree between devices."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

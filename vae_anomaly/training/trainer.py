@@ -1,0 +1,322 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from vae_anomaly.errors import DeviceWarning, TrainingError, TrainingWarning
+from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.network import TabularVAE
+from vae_anomaly.model.objective import Noise, mean_elbo, training_elbo
+from vae_anomaly.training.callbacks import Callback, Evaluation
+from vae_anomaly.training.rows import RowMeasure, RowSource
+
+ACTIVE_VARIANCE = 0.01
+"""A latent whose mean varies less than this over the rows carries nothing (Burda et al. 2016)."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How to train.
+
+    Parameters
+    ----------
+    n_steps : int
+        Step budget, whatever the number of rows.
+    batch_size : int
+        Rows of a step, for each member.
+    learning_rate : float
+        Highest rate of the one-cycle schedule (Smith & Topin 2018).
+    weight_decay : float
+        Of AdamW (Loshchilov & Hutter 2019).
+    clip : float
+        Largest norm of a step's gradient, per member.
+    ema : float
+        Decay of the averaged weights; the average is the model (Polyak & Juditsky 1992).
+    beta : float
+        Weight of the KL.
+    trim : float
+        Share of each batch that is left out of the step because it fits worst: where the training rows hold anomalies,
+        these should not be learnt.
+    n_evaluations : int
+        How often the held-out ELBO is measured.
+    max_rollbacks : int
+        How often a diverged run is taken back to its last good weights, at half the learning rate.
+    dtype : torch.dtype
+        Precision of the matrix products.
+    """
+
+    n_steps: int = 800
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-4
+    clip: float = 5.0
+    ema: float = 0.995
+    beta: float = 0.1
+    trim: float = 0.0
+    noise: Noise = field(default_factory=Noise)
+    n_evaluations: int = 16
+    max_rollbacks: int = 5
+    dtype: torch.dtype = torch.float32
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of it.
+
+    Parameters
+    ----------
+    history : list of Evaluation
+        Every evaluation.
+    held_out_elbo, baseline_elbo : float
+        Mean over held-out rows in nats per row: of the weights that were kept, and of the columns' marginals alone.
+    active_latents : int
+        Latent dimensions in use, of the member that uses fewest.
+    n_rollbacks : int
+        How often training was taken back.
+    stopped_early : bool
+        Whether a callback ended it.
+    """
+
+    history: list[Evaluation]
+    held_out_elbo: float
+    baseline_elbo: float
+    active_latents: int
+    n_rollbacks: int
+    stopped_early: bool
+
+
+def one_cycle(progress: float) -> float:
+    """Share of the highest learning rate: a cosine up over the first 30 % of the steps, and a cosine down to 0.
+
+    Examples
+    --------
+    >>> [round(one_cycle(p), 2) for p in (0.0, 0.3, 1.0)]
+    [0.04, 1.0, 0.0]
+    """
+    warm_up = 0.3
+    if progress < warm_up:
+        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * progress / warm_up))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
+
+
+@final
+class Trainer:
+    """Trains one model on one source of rows.
+
+    Parameters
+    ----------
+    model : TabularVAE
+        Initialised, on its device. Its weights become the best averaged weights.
+    rows : RowSource
+        Where batches come from.
+    measure : RowMeasure
+        Which rows are drawn, and which are held out.
+    config : TrainingConfig
+        How to train.
+    seed : int
+        Of the draws and of the noise.
+    """
+
+    def __init__(
+        self, model: TabularVAE, rows: RowSource, measure: RowMeasure, config: TrainingConfig, seed: int
+    ) -> None:
+        self.model, self.rows, self.measure, self.config = model, rows, measure, config
+        self.average = copy.deepcopy(model).requires_grad_(False)
+        self._draws = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator(device=model.device).manual_seed(seed)
+        self._held_out = next(iter(rows.batches(measure.held_out()[None])))
+        self._batch_size, self._rate_scale, self._step = config.batch_size, 1.0, 0
+        self._best = torch.full((model.config.n_members,), -math.inf, device=model.device)
+        self._best_weights, self._good_weights = _weights(model), _weights(model)
+        self._optimizer = self._new_optimizer()
+
+    def run(
+        self,
+        callbacks: Sequence[Callback] = (),
+        save: Callable[[TabularVAE, str | os.PathLike[str]], None] | None = None,
+    ) -> TrainingResult:
+        """Train until the step budget is used, a callback asks to stop, or the run cannot be saved from divergence.
+
+        Raises
+        ------
+        TrainingError
+            If the loss stays infinite or NaN at ever smaller learning rates, or one row does not fit in memory.
+        """
+        history: list[Evaluation] = []
+        began, stopped, n_rollbacks = time.perf_counter(), False, 0
+        baseline = self._baseline_elbo()
+        while self._step < self.config.n_steps and not stopped:
+            train_elbo = self._run_chunk(math.ceil(self.config.n_steps / self.config.n_evaluations))
+            held_out = self._held_out_elbo(self.average)
+            if not (math.isfinite(train_elbo) and bool(held_out.isfinite().all())):
+                n_rollbacks += 1
+                self._roll_back(n_rollbacks)
+                continue
+            self._keep_best(held_out)
+            seconds = time.perf_counter() - began
+            history.append(
+                Evaluation(self._step, self.config.n_steps, train_elbo, held_out.mean().item(), self._rate(), seconds)
+            )
+            votes = [callback.on_evaluation(history[-1], partial(self._save, save)) for callback in callbacks]
+            stopped = any(votes)
+        if not history:
+            raise TrainingError(
+                "The loss was never finite. Look for columns with extreme values, or lower learning_rate."
+            )
+        self.model.load_state_dict(self._best_weights)
+        result = TrainingResult(
+            history, self._best.mean().item(), baseline, self._active_latents(), n_rollbacks, stopped
+        )
+        _warn_if_useless(result)
+        return result
+
+    def _run_chunk(self, n_steps: int) -> float:
+        """Some steps; returns the mean ELBO of their rows."""
+        n_steps = min(n_steps, self.config.n_steps - self._step)
+        indices = self.measure.draw(n_steps, self._batch_size, self._draws)
+        total = torch.zeros((), device=self.model.device)
+        for batch in self.rows.batches(indices):
+            total += self._fit_in_memory(batch)
+            self._step += 1
+        return total.item() / n_steps
+
+    def _fit_in_memory(self, batch: Batch) -> Tensor:
+        """One step, with half the rows whenever the device's memory does not hold them."""
+        while True:
+            try:
+                return self._update(batch.map(lambda block: block[:, : self._batch_size]))
+            except torch.OutOfMemoryError as error:
+                if self._batch_size == 1:
+                    raise TrainingError(
+                        "One row for each member does not fit in the device's memory. "
+                        "Use device='cpu', fewer members, or a lower max_categories."
+                    ) from error
+                self._batch_size //= 2
+                self._optimizer.zero_grad()
+                message = f"The device's memory is full: training goes on with batches of {self._batch_size} rows."
+                warnings.warn(message, DeviceWarning, stacklevel=2)
+
+    def _update(self, batch: Batch) -> Tensor:
+        """One optimiser step and one step of the average; returns the batch's mean ELBO."""
+        config = self.config
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate()
+        reduced = config.dtype != torch.float32
+        with torch.autocast(self.model.device.type, config.dtype, enabled=reduced):
+            elbo = training_elbo(self.model, batch, config.beta, config.noise, self._noise).total
+        keep = self._keep(elbo.detach())
+        row_mean = (elbo * keep).sum(-1) / keep.sum(-1)
+        self._optimizer.zero_grad()
+        (-row_mean.sum()).backward()  # type: ignore[no-untyped-call]
+        parameters = list(self.model.parameters())
+        torch.nn.utils.clip_grad_norm_(parameters, config.clip * math.sqrt(self.model.config.n_members))
+        self._optimizer.step()
+        decay = min(config.ema, (1 + self._step) / (10 + self._step))
+        move_average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        move_average(list(self.average.parameters()), parameters, self._step)
+        return row_mean.detach().mean()
+
+    def _keep(self, elbo: Float[Tensor, "members rows"]) -> Bool[Tensor, "members rows"]:
+        """The rows that count in this step: all but the worst share."""
+        n_dropped = int(self.config.trim * elbo.shape[1])
+        if n_dropped == 0:
+            return torch.ones_like(elbo, dtype=torch.bool)
+        return elbo >= elbo.kthvalue(n_dropped + 1, dim=1, keepdim=True).values
+
+    def _rate(self) -> float:
+        return self.config.learning_rate * self._rate_scale * one_cycle(self._step / self.config.n_steps)
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        fused = self.model.device.type in ("cpu", "cuda")
+        return torch.optim.AdamW(
+            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=fused
+        )
+
+    @torch.no_grad()
+    def _held_out_elbo(self, model: TabularVAE) -> Float[Tensor, " members"]:
+        """Mean ELBO of the held-out rows that are not trimmed."""
+        elbo = mean_elbo(model, self._held_out, self.config.beta).total
+        keep = self._keep(elbo)
+        return (elbo * keep).sum(-1) / keep.sum(-1)
+
+    @torch.no_grad()
+    def _baseline_elbo(self) -> float:
+        """The same mean when each column is described by its marginal alone, whatever z is."""
+        decoder = self.model.decoder
+        rows = self._held_out.map(lambda block: block.flatten(0, 1).unsqueeze(0).cpu())
+        marginal = decoder.marginal(rows).to(self.model.device)
+        log_p = decoder.distributions(marginal.expand(*self._held_out.codes.shape[:2], -1)).log_prob(self._held_out)
+        elbo = log_p.sum(-1)
+        keep = self._keep(elbo)
+        return ((elbo * keep).sum(-1) / keep.sum(-1)).mean().item()
+
+    def _keep_best(self, held_out: Float[Tensor, " members"]) -> None:
+        """Keep, for each member on its own, the averaged weights with the best held-out ELBO."""
+        better = held_out > self._best
+        self._best = torch.where(better, held_out, self._best)
+        current = _weights(self.average)
+        for name, best in self._best_weights.items():
+            best[better] = current[name][better]
+        self._good_weights = _weights(self.model)
+
+    def _roll_back(self, n_rollbacks: int) -> None:
+        """Take the weights back to the last good evaluation and go on at half the learning rate."""
+        if n_rollbacks > self.config.max_rollbacks:
+            raise TrainingError(
+                f"The loss was not finite {n_rollbacks} times, at learning rates down to {self._rate():.1e}. "
+                "Look for columns with extreme values, or lower learning_rate."
+            )
+        self._rate_scale /= 2
+        self.model.load_state_dict(self._good_weights)
+        self.average.load_state_dict(self._good_weights)
+        self._optimizer = self._new_optimizer()
+        message = f"The loss was not finite at step {self._step}: rolled back, learning rate halved."
+        warnings.warn(message, TrainingWarning, stacklevel=3)
+
+    @torch.no_grad()
+    def _active_latents(self) -> int:
+        s = torch.zeros((1, self._held_out.codes.shape[1], 1), device=self.model.device)
+        mu = self.model.encoder(self._held_out, s).mu
+        return int((mu.var(1, correction=0) > ACTIVE_VARIANCE).sum(-1).min())
+
+    def _save(
+        self, save: Callable[[TabularVAE, str | os.PathLike[str]], None] | None, path: str | os.PathLike[str]
+    ) -> None:
+        if save is not None:
+            model = copy.deepcopy(self.model)
+            model.load_state_dict(self._best_weights)
+            save(model, path)
+
+
+def _weights(model: TabularVAE) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _warn_if_useless(result: TrainingResult) -> None:
+    if result.active_latents == 0:
+        message = (
+            "The posterior has collapsed: no latent dimension depends on the row, so the score sees each column on its "
+            "own. Lower beta, or check that the columns have anything to do with each other."
+        )
+        warnings.warn(message, TrainingWarning, stacklevel=4)
+    elif result.held_out_elbo <= result.baseline_elbo:
+        message = (
+            f"The model is no better than a per-column baseline on held-out rows (ELBO {result.held_out_elbo:.2f} "
+            f"against {result.baseline_elbo:.2f} nats a row): it has learnt no dependence between columns. More rows "
+            "or more max_steps may help; if the columns are independent, there is none to learn."
+        )
+        warnings.warn(message, TrainingWarning, stacklevel=4)
