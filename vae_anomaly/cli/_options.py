@@ -19,7 +19,7 @@ _READING = "Reading files"
 Files = Annotated[
     list[str],
     typer.Argument(
-        metavar="FILE...",
+        metavar="FILE",
         help="CSV (also .gz, .bz2, .zst) or Parquet files of one layout, one below the other; - is standard input.",
         show_default=False,
     ),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vae_anomaly.cli._options import Reading
-from vae_anomaly.errors import ParameterError, TableError
+from vae_anomaly.errors import ParameterError, SchemaMismatchError, TableError
 from vae_anomaly.table.cells import UnreadableCellError, is_text, read_moments, read_numbers
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ def score_rows(detector: VAEDetector, table: pa.Table, reading: Reading) -> Scor
         raise TableError(f"Expected no columns named {SCORE!r} or {ALERT!r}, found {taken}. Rename or remove them.")
     known = set(detector.schema_.names)
     used = [name for name in table.column_names if name in known]
+    if not used:
+        raise SchemaMismatchError(
+            f"Expected the columns of the model ({_few(detector.schema_.names)}), found none of them, only"
+            f" {_few(table.column_names)}. Check the file, its --delimiter and its header."
+        )
     score = np.asarray(detector.anomaly_score(reading.for_model(table.select(used))), dtype=np.float64)
     alert = score > -detector.offset_  # what predict says, without scoring twice
     scored = table.append_column(SCORE, pa.array(score)).append_column(ALERT, pa.array(alert))
@@ -188,6 +193,10 @@ def days(table: pa.Table, column: str, reading: Reading) -> NDArray[np.int64]:
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Cells as text, to be compared with what was typed in a shell."""
     return column if is_text(column.type) else column.cast(pa.string())
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(repr(name[:60]) for name in names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def _read(table: pa.Table, column: str, reading: Reading, reader: Any) -> Any:

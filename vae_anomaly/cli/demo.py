@@ -11,7 +11,7 @@ import typer
 
 from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._print import show_table
-from vae_anomaly.cli.evaluate import measure
+from vae_anomaly.cli.evaluate import BUDGET, flat, measure
 from vae_anomaly.cli.fit import fit_files, show_summary
 from vae_anomaly.cli.score import ranked_rows, score_files, show_ranked
 
@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     from vae_anomaly.cli._rows import Scored
 
 _LABEL, _TYPOLOGY = "is_fraud", "typology"
+_NAMES = ("transaction_id", "customer_id", "merchant_id", "terminal_id")
+_SETTINGS = {"kinds": dict.fromkeys(_NAMES, "identifier"), "verbose": True}
 _TOP = 15
+_THE_SAME = ("n rows", "n positives", "budget")  # whatever the scores are
 _SHOWN = ["timestamp", "category", "amount", "country", "channel", "device", _LABEL, _TYPOLOGY]
 _OWN_FILE = """
 The same on a file of your own:
-  vae-anomaly fit payments.csv -o model.vaea             (a column of labels: --label COL)
+  vae-anomaly fit payments.csv -o model.vaea
   vae-anomaly score model.vaea payments.csv -o scored.csv --top 20
-  vae-anomaly evaluate model.vaea payments.csv --label COL"""
+  vae-anomaly evaluate model.vaea payments.csv --label is_fraud
+(to fit: --label COL names a column of labels, --id COL one that only names rows; evaluate needs labels)"""
 
 
 def demo(
@@ -63,8 +67,8 @@ def _show(folder: Path, n_rows: int | None) -> None:
         f"{len(payments):,} simulated card payments, {int(payments[_LABEL].sum()):,} of them fraudulent. The labels are"
         " kept from the model.\n"
     )
-    summary = fit_files([file], model, {"verbose": True}, reading, label=_LABEL, drop=[_TYPOLOGY, "transaction_id"])
-    show_summary(summary)
+    summary = fit_files([file], model, _SETTINGS, reading, label=_LABEL, drop=[_TYPOLOGY])
+    show_summary(summary | {"model": model.name})
     scored, _ = score_files(model, [file], reading, output=str(folder / "scored.csv"))
     print()
     show_ranked(ranked_rows(scored, _TOP), f"The {_TOP} most anomalous payments, and what they were", _SHOWN)
@@ -74,16 +78,14 @@ def _show(folder: Path, n_rows: int | None) -> None:
 def _show_metrics(scored: Scored, payments: pd.DataFrame, reading: Reading) -> None:
     from dataclasses import replace
 
-    features = payments.drop(columns=[_LABEL, _TYPOLOGY, "transaction_id"])
-    rival = replace(scored, score=isolation_forest_scores(features))
+    rival = replace(scored, score=isolation_forest_scores(payments.drop(columns=[_LABEL, _TYPOLOGY, *_NAMES])))
     ours, theirs = (
-        measure(of, reading, _LABEL, sort={}, columns={"day": None, "amount": None}) for of in (scored, rival)
+        flat(measure(of, reading, _LABEL, sort={}, columns={"day": None, "amount": "amount"})) for of in (scored, rival)
     )
-    rows = [(name, f"{ours[key]:.3f}", f"{theirs[key]:.3f}") for name, key in _METRICS.items()]
-    show_table("Frauds found without labels", ["", "VAEDetector", "IsolationForest"], rows, left=[""])
-
-
-_METRICS = {"ROC AUC": "roc_auc", "average precision": "average_precision"}
+    rows = [(name, f"{ours[name]:.3f}", f"{theirs[name]:.3f}") for name in ours if name not in _THE_SAME]
+    show_table(
+        f"Frauds found without labels, in {BUDGET} alerts", ["", "VAEDetector", "IsolationForest"], rows, left=[""]
+    )
 
 
 def isolation_forest_scores(features: pd.DataFrame) -> Any:

@@ -48,7 +48,7 @@ def training(detector: VAEDetector) -> dict[str, Any]:
     profile = detector.profile_
     stopped = " (stopped early)" if profile["stopped_early"] else ""
     return {
-        "trained on": f"{profile['n_rows']:,} rows",
+        "trained on": f"{profile['n_rows']:,.0f} rows",
         "steps": f"{profile['n_steps']:,}{stopped}",
         "held-out ELBO": f"{profile['held_out_elbo']:.2f} nats a row (columns on their own:"
         f" {profile['baseline_elbo']:.2f})",
