@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.errors import (
         DeviceWarning,
+        DownloadError,
         FileFormatError,
         MissingExtraError,
         ModelFileError,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
         VaeAnomalyError,
         VaeAnomalyWarning,
     )
-    from vae_anomaly.table.schema import ColumnKind, Schema
+    from vae_anomaly.table.columns import ColumnKind
+    from vae_anomaly.table.schema import Schema
     from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
 
 _HOMES = {
@@ -36,6 +38,7 @@ _HOMES = {
     "detector": ("VAEDetector",),
     "errors": (
         "DeviceWarning",
+        "DownloadError",
         "FileFormatError",
         "MissingExtraError",
         "ModelFileError",
@@ -49,7 +52,8 @@ _HOMES = {
         "VaeAnomalyError",
         "VaeAnomalyWarning",
     ),
-    "table.schema": ("ColumnKind", "Schema"),
+    "table.columns": ("ColumnKind",),
+    "table.schema": ("Schema",),
     "training.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "Evaluation", "History", "ProgressBar"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -59,6 +63,7 @@ __all__ = [
     "Checkpoint",
     "ColumnKind",
     "DeviceWarning",
+    "DownloadError",
     "EarlyStopping",
     "Evaluation",
     "FileFormatError",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from vae_anomaly._inputs import as_array, frequency_weights
 from vae_anomaly._params import Instance, Number, OneOf, Rule, Several, check_params
 from vae_anomaly._version import __version__
+from vae_anomaly._watching import SklearnTasks, Watching
 from vae_anomaly.artifact import Artifact, check_weights, read_artifact, write_artifact
 from vae_anomaly.errors import ModelFileError, TableError
 from vae_anomaly.model.batch import Batch
@@ -28,7 +30,7 @@ from vae_anomaly.model.scoring import TILE, IwaeEstimate, Surprisals, iwae, late
 from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable, Layout
 from vae_anomaly.table.schema import Schema
-from vae_anomaly.training.callbacks import Callback, EarlyStopping, Evaluation, ProgressBar
+from vae_anomaly.training.callbacks import Callback
 from vae_anomaly.training.device import choose_device, exact_products, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
@@ -262,7 +264,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         continued = self.warm_start and hasattr(self, "model_")
         X = self._validated(X, reset=not continued)
-        weight = _weights(X, sample_weight)
+        weight = frequency_weights(X, sample_weight)
         if not continued:
             self.schema_ = Schema.infer(X, kinds=self.kinds, max_categories=self.max_categories, sample_weight=weight)
         self._train(X, weight, self.max_steps, self.learning_rate, continued, context)
@@ -293,7 +295,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             return self
         check_params("VAEDetector", self.get_params(deep=False), _RULES)
         X = self._validated(X, reset=False)
-        self._train(X, _weights(X, sample_weight), max(1, self.max_steps // 4), self.learning_rate / 3, True, None)
+        self._train(
+            X, frequency_weights(X, sample_weight), max(1, self.max_steps // 4), self.learning_rate / 3, True, None
+        )
         return self
 
     def _train(
@@ -330,8 +334,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             checkpoint._set_offset(fitted)
             checkpoint.save(path, overwrite=True)
 
-        with _Watching(self, context) as callbacks:
-            result = trainer.run(callbacks, save)
+        tasks = SklearnTasks(self, context) if context is not None else None
+        with Watching(self.callbacks, self.patience, self.verbose, tasks) as watching:
+            result = trainer.run(watching.callbacks, save)
         self.model_ = model
         self.history_ = before + [evaluation.to_json() for evaluation in result.history]
         self._set_offset(fitted)
@@ -665,75 +670,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             if reset:
                 self.feature_names_in_, self.n_features_in_ = np.asarray(names, dtype=object), len(names)
             return X
-        array = _as_array(self, X, reset=reset)
+        array = as_array(self, X, reset=reset)
         return pd.DataFrame(array, columns=self.feature_names_in_) if named else array
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-class _Watching:
-    """All callbacks of one fit: early stopping, the progress bar, the user's own, and scikit-learn's."""
-
-    def __init__(self, detector: VAEDetector, context: Any) -> None:
-        self._bar = ProgressBar() if detector.verbose else None
-        self._callbacks: list[Callback] = [] if detector.patience is None else [EarlyStopping(detector.patience)]
-        self._callbacks += [self._bar] if self._bar else []
-        self._callbacks += list(detector.callbacks or [])
-        self._callbacks += [_ScikitLearnCallbacks(detector, context)] if context is not None else []
-
-    def __enter__(self) -> list[Callback]:
-        if self._bar:
-            self._bar.__enter__()
-        return self._callbacks
-
-    def __exit__(self, *error: Any) -> None:
-        if self._bar:
-            self._bar.__exit__(*error)
-
-
-class _ScikitLearnCallbacks:
-    """Passes evaluations on to callbacks given by `set_callbacks`."""
-
-    def __init__(self, detector: VAEDetector, context: Any) -> None:
-        self._detector, self._context = detector, context
-
-    def on_evaluation(self, evaluation: Evaluation, save: Callable[[str | os.PathLike[str]], None]) -> bool:
-        """One evaluation is one task of the fit."""
-        task = self._context.subcontext(task_name="evaluation")
-        task.call_on_fit_task_begin(estimator=self._detector)
-        return bool(task.call_on_fit_task_end(estimator=self._detector, metadata=evaluation.to_json()))
-
-
-def _as_array(detector: VAEDetector, X: Any, *, reset: bool) -> NDArray[Any]:
-    """Numbers as a numeric array; text or mixed cells as an array of objects for the schema to sort out."""
-    checks: dict[str, Any] = {"ensure_all_finite": "allow-nan", "reset": reset}
-    try:
-        array: NDArray[Any] = validate_data(detector, X, dtype="numeric", **checks)
-    except ValueError:
-        cells = np.asarray(X) if not hasattr(X, "toarray") else None
-        if cells is None or cells.ndim != 2 or cells.dtype.kind not in "OUS" or _all_numbers(cells):
-            raise
-        array = validate_data(detector, cells.astype(object), dtype=None, **{**checks, "ensure_all_finite": False})
-    return array
-
-
-def _all_numbers(cells: NDArray[Any]) -> bool:
-    try:
-        cells.astype(np.float64)
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _weights(X: Any, sample_weight: Any) -> NDArray[np.float64] | None:
-    if sample_weight is None:
-        return None
-    rows = X if isinstance(X, np.ndarray) else np.empty((len(nw.from_native(X, eager_only=True)), 1))
-    weight: NDArray[np.float64] = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
-    return weight
 
 
 def _by_column(found: Surprisals, layout: Layout) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@
     ├── TrainingError (RuntimeError)         training could not produce a model
     ├── ModelFileError (ValueError)          a model file is not what it should be
     ├── OutputError (OSError)                a result could not be written
+    ├── DownloadError (OSError)              a data set could not be fetched
     └── MissingExtraError (ImportError)      an optional dependency is not installed
 
     VaeAnomalyWarning (UserWarning)
@@ -51,6 +52,10 @@ class ModelFileError(VaeAnomalyError, ValueError):
 
 class OutputError(VaeAnomalyError, OSError):
     """A result could not be written, or would overwrite an existing file."""
+
+
+class DownloadError(VaeAnomalyError, OSError):
+    """A data set could not be fetched."""
 
 
 class MissingExtraError(VaeAnomalyError, ImportError):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import sklearn.datasets
 
-from vae_anomaly.errors import FileFormatError, TableError, VaeAnomalyError
+from vae_anomaly.errors import DownloadError, FileFormatError, TableError
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": pd.read_csv,
@@ -39,7 +39,7 @@ def fetch_creditcard(*, data_home: str | Path | None = None) -> tuple[pd.DataFra
 
     Raises
     ------
-    VaeAnomalyError
+    DownloadError
         If OpenML cannot be reached, with what to do instead.
 
     Examples
@@ -55,7 +55,7 @@ def fetch_creditcard(*, data_home: str | Path | None = None) -> tuple[pd.DataFra
             data_home=None if data_home is None else str(data_home),
         )
     except OSError as error:  # a network error, under whichever of its names
-        raise VaeAnomalyError(
+        raise DownloadError(
             f"Expected to download the data set 'creditcard', version 1, from openml.org, but found: {error}. Check "
             "the connection, or download the file by hand (https://www.openml.org/d/1597) and read it with "
             "vae_anomaly.datasets.read_labelled(path, label='Class')."

@@ -64,10 +64,10 @@ class StudentT:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density, in nats per standardised unit."""
-        nu: float = self.dof
+        nu = self.dof
         observed = ~x.isnan()
         y = (torch.where(observed, x, self.loc) - self.loc) * torch.exp(-self.log_scale)
-        constant = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
+        constant: float = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
         log_p = constant - self.log_scale - (nu + 1) / 2 * torch.log1p(y.square() / nu)
         return torch.where(observed, log_p, 0.0)
 
@@ -118,10 +118,10 @@ class VonMises:
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density, in nats per radian."""
         kappa = torch.hypot(self.eta_cos, self.eta_sin)
-        log_bessel = torch.special.i0e(kappa).log() + kappa
+        log_bessel: Tensor = torch.special.i0e(kappa).log() + kappa
         observed = ~x.isnan()
         angle = x.nan_to_num(0.0)
-        exponent = self.eta_cos * angle.cos() + self.eta_sin * angle.sin()
+        exponent: Tensor = self.eta_cos * angle.cos() + self.eta_sin * angle.sin()
         return (exponent - math.log(2 * math.pi) - log_bessel) * observed
 
     def mode(self) -> Tensor:
