@@ -25,7 +25,7 @@ _NAMES = ("transaction_id", "customer_id", "merchant_id", "terminal_id")
 _SETTINGS = {"kinds": dict.fromkeys(_NAMES, "identifier"), "verbose": True}
 _TOP = 15
 _THE_SAME = ("n rows", "n positives", "budget")  # whatever the scores are
-_SHOWN = ["timestamp", "category", "amount", "country", "channel", "device", _LABEL, _TYPOLOGY]
+_SHOWN = ["timestamp", "category", "amount", "country", "channel", _LABEL, _TYPOLOGY]
 _OWN_FILE = """
 The same on a file of your own:
   vae-anomaly fit payments.csv -o model.vaea
@@ -82,7 +82,11 @@ def _show_metrics(scored: Scored, payments: pd.DataFrame, reading: Reading) -> N
     ours, theirs = (
         flat(measure(of, reading, _LABEL, sort={}, columns={"day": None, "amount": "amount"})) for of in (scored, rival)
     )
-    rows = [(name, f"{ours[name]:.3f}", f"{theirs[name]:.3f}") for name in ours if name not in _THE_SAME]
+    rows = [
+        (name, f"{ours[name]:.3f}", f"{theirs[name]:.3f}")
+        for name in ours
+        if name not in _THE_SAME and "lift" not in name
+    ]
     show_table(
         f"Frauds found without labels, in {BUDGET} alerts", ["", "VAEDetector", "IsolationForest"], rows, left=[""]
     )
