@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -35,6 +34,5 @@ def frequency_weights(X: Any, sample_weight: Any) -> NDArray[np.float64] | None:
     """How often each row of `X` counts, or None where all count once."""
     if sample_weight is None:
         return None
-    rows = X if isinstance(X, np.ndarray) else np.empty((len(nw.from_native(X, eager_only=True)), 1))
-    weight: NDArray[np.float64] = _check_sample_weight(sample_weight, rows, dtype=np.float64, ensure_non_negative=True)
+    weight: NDArray[np.float64] = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     return weight

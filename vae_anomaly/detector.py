@@ -31,7 +31,7 @@ from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable, Layout
 from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Callback
-from vae_anomaly.training.device import choose_device, exact_products, fits, training_dtype
+from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
 
@@ -96,7 +96,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Networks in the ensemble. Fewer are faster, more are steadier.
     hidden : tuple of int, default=(128, 128)
         Widths of the encoder's hidden layers, and in reverse of the decoder's.
-    latent : int, default=16
+    latent : int, default=32
         Dimension of the latent space.
     beta : float, default=0.1
         Weight of the KL, in training and in the "elbo" score (Higgins et al. 2017).
@@ -190,7 +190,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         contamination: float | str = "auto",
         n_members: int = 4,
         hidden: Sequence[int] = (128, 128),
-        latent: int = 16,
+        latent: int = 32,
         beta: float = 0.1,
         dof: float = 3.0,
         max_steps: int = 800,
@@ -267,6 +267,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         weight = frequency_weights(X, sample_weight)
         if not continued:
             self.schema_ = Schema.infer(X, kinds=self.kinds, max_categories=self.max_categories, sample_weight=weight)
+            self.n_features_in_ = len(self.schema_.names)
+            if self.schema_.named:
+                self.feature_names_in_ = np.asarray(self.schema_.names, dtype=object)
         self._train(X, weight, self.max_steps, self.learning_rate, continued, context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
@@ -310,7 +313,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         context: Any,
     ) -> None:
         """Encode the rows, train the network, and take `offset_` and the profile from the fitted rows."""
-        table = TableEncoder(self.schema_).encode(X)
+        table = TableEncoder(self.schema_, owner="VAEDetector").encode(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = choose_device(self.device)
         measure = RowMeasure(table, weight, self.n_members, self.validation_fraction, seed)
@@ -335,7 +338,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             checkpoint.save(path, overwrite=True)
 
         tasks = SklearnTasks(self, context) if context is not None else None
-        with Watching(self.callbacks, self.patience, self.verbose, tasks) as watching:
+        with (
+            few_threads(device, max(self.hidden)),
+            Watching(self.callbacks, self.patience, self.verbose, tasks) as watching,
+        ):
             result = trainer.run(watching.callbacks, save)
         self.model_ = model
         self.history_ = before + [evaluation.to_json() for evaluation in result.history]
@@ -484,7 +490,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self)
-        return TableEncoder(self.schema_).encode(self._validated(X, reset=False))
+        return TableEncoder(self.schema_, owner="VAEDetector").encode(self._validated(X, reset=False))
 
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score == "iwae":
@@ -557,7 +563,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         """
         check_is_fitted(self)
         X = self._validated(X, reset=False)
-        encoder = TableEncoder(self.schema_)
+        encoder = TableEncoder(self.schema_, owner="VAEDetector")
         with exact_products():
             return encoder.decode(reconstructions(self.model_, encoder.encode(X)), X)
 
@@ -666,9 +672,6 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             self.__dict__.pop("feature_names_in_", None)
         named = not reset and hasattr(self, "feature_names_in_")
         if nw.dependencies.is_into_dataframe(X) and (reset or named):
-            names = [str(name) for name in nw.from_native(X, eager_only=True).columns]
-            if reset:
-                self.feature_names_in_, self.n_features_in_ = np.asarray(names, dtype=object), len(names)
             return X
         array = as_array(self, X, reset=reset)
         return pd.DataFrame(array, columns=self.feature_names_in_) if named else array

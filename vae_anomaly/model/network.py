@@ -245,6 +245,7 @@ class TabularVAE(nn.Module):
         last = self.decoder.network.last
         with torch.no_grad():
             self.encoder.embedding.copy_(torch.empty(self.encoder.embedding.shape).normal_(0, 0.5, generator=generator))
+            last.weight.mul_(0.1)  # so that z, still meaningless, does not drown the marginals
             last.bias[..., : last.n_out] = self.decoder.marginal(rows)
 
     @property

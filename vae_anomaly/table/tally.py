@@ -156,8 +156,9 @@ class NumberTally:
         largest = float(np.abs(values).max())
         values /= largest  # so that nothing overflows on the way
         weights = self.weights / self.total
-        location = float(weights @ values)
-        scale = float(np.sqrt(weights @ (values - location) ** 2))
+        # Sums rather than BLAS products, whose last bits depend on the number of threads.
+        location = float((weights * values).sum())
+        scale = float(np.sqrt((weights * (values - location) ** 2).sum()))
         low, median, high = values[np.searchsorted(np.cumsum(self.weights), self.total * np.array([0.25, 0.5, 0.75]))]
         robust = (high - low) / _NORMAL_IQR
         if robust > 0 and scale > _TAIL_FACTOR * robust:
