@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _WIDTH_OF_A_FILE = 140  # where standard output is no terminal
+_LEAST_TEXT = 20  # characters of a text cell that are shown even where space is short
 
 
 def note(text: str) -> None:
@@ -34,7 +35,8 @@ def show_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]
     texts = [[cell_text(cell) for cell in row] for row in rows]
     for header, cells in zip(headers, zip(*texts, strict=True), strict=False):
         text = header in left
-        width = len(header) if text else max(map(len, (header, *cells)))  # numbers are never cut
+        widest = max(map(len, (header, *cells)))
+        width = min(widest, _LEAST_TEXT) if text else widest  # numbers are never cut
         table.add_column(
             header, justify="left" if text else "right", no_wrap=True, overflow="ellipsis", min_width=width
         )
