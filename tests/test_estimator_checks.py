@@ -12,8 +12,8 @@ TINY = {"n_members": 2, "hidden": (16,), "latent": 2, "max_steps": 16, "batch_si
 @parametrize_with_checks(
     [
         VAEDetector(**TINY),
-        VAEDetector(**TINY, score="reconstruction", contamination=0.1, patience=None, warm_start=False),
-        VAEDetector(**TINY, score="iwae", n_iwae_samples=4, contamination=0.05, validation_fraction=0.0),
+        VAEDetector(**TINY, score_type="reconstruction", contamination=0.1, patience=None, warm_start=False),
+        VAEDetector(**TINY, score_type="iwae", n_iwae_samples=4, contamination=0.05, validation_fraction=0.0),
     ]
 )
 def test_checks(estimator, check):

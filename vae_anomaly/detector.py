@@ -48,7 +48,7 @@ _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
 _RULES: dict[str, tuple[Rule, ...]] = {
-    "score": (OneOf(("elbo", "reconstruction", "iwae")),),
+    "score_type": (OneOf(("elbo", "reconstruction", "iwae")),),
     "contamination": (Number(0, 0.5), OneOf(("auto",))),
     "n_members": (Number(1, 256, integer=True),),
     "hidden": (Several(Number(1, 65_536, integer=True)),),
@@ -85,7 +85,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     Parameters
     ----------
-    score : {"elbo", "reconstruction", "iwae"}, default="elbo"
+    score_type : {"elbo", "reconstruction", "iwae"}, default="elbo"
         What `score_samples` returns: the evidence lower bound at the posterior mean; the log likelihood alone, without
         the KL; or the importance-weighted bound of Burda et al. (2016) with `n_iwae_samples` fixed draws.
     contamination : "auto" or float in [0, 0.5], default="auto"
@@ -186,7 +186,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     def __init__(
         self,
         *,
-        score: str = "elbo",
+        score_type: str = "elbo",
         contamination: float | str = "auto",
         n_members: int = 4,
         hidden: Sequence[int] = (128, 128),
@@ -208,7 +208,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         verbose: bool = False,
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
-        self.score = score
+        self.score_type = score_type
         self.contamination = contamination
         self.n_members = n_members
         self.hidden = hidden
@@ -398,7 +398,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            The ELBO, log likelihood or importance-weighted bound of each row, in nats, as `score` says.
+            The ELBO, log likelihood or importance-weighted bound of each row, in nats, as `score_type` says.
 
         Raises
         ------
@@ -465,7 +465,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         -------
         surprisal : DataFrame of shape (n_samples, n_modelled_columns)
             −log p in nats, 0 where a cell is missing. Columns that were set aside are not in it. The row sums are the
-            anomaly scores of ``score="reconstruction"`` exactly.
+            anomaly scores of ``score_type="reconstruction"`` exactly.
         """
         terms = [chunk for chunk, _ in self._column_terms(self._encode(X))]
         index = X.index if isinstance(X, pd.DataFrame) else None
@@ -493,9 +493,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return TableEncoder(self.schema_, owner="VAEDetector").encode(self._validated(X, reset=False))
 
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
-        if self.score == "iwae":
+        if self.score_type == "iwae":
             return self._iwae(table, self.n_iwae_samples).bound
-        beta = self.beta if self.score == "elbo" else 0.0
+        beta = self.beta if self.score_type == "elbo" else 0.0
         pieces = [-(columns.sum(axis=1) + beta * kl) for columns, kl in self._column_terms(table)]
         return np.concatenate(pieces)
 

@@ -99,7 +99,7 @@ def fit(
     settings = {
         "contamination": parse_contamination(contamination),
         "kinds": parse_kinds(kinds or (), identifiers or ()) or None,
-        "score": score,
+        "score_type": score,
         "max_steps": max_steps,
         "n_members": members,
         "random_state": seed,
