@@ -1,0 +1,52 @@
+"""What runs in a fresh interpreter: ``python -m vae_anomaly.benchmark.worker TASK OPTIONS`` prints one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+
+def _echo(**options: Any) -> dict[str, Any]:
+    return options
+
+
+def _speed(**options: Any) -> dict[str, Any]:
+    from vae_anomaly.benchmark.timing import time_detector
+
+    return time_detector(**options)
+
+
+def _peer_on_file(**options: Any) -> dict[str, Any]:
+    from vae_anomaly.benchmark.ordinal import measure_peer
+
+    return measure_peer(**options)
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"echo": _echo, "speed": _speed, "peer": _peer_on_file}
+
+
+def main(task: str, options: str) -> None:
+    """Do one task.
+
+    Parameters
+    ----------
+    task : str
+        A key of `TASKS`.
+    options : str
+        Its arguments as a JSON object.
+
+    Examples
+    --------
+    >>> main("echo", '{"rows": 3}')
+    {"rows": 3}
+    """
+    with redirect_stdout(sys.stderr):  # whatever a peer prints is no result
+        result = TASKS[task](**json.loads(options))
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
