@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -28,9 +29,7 @@ def show_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(
-        width=None if sys.stdout.isatty() else _WIDTH_OF_A_FILE, markup=False, emoji=False, highlight=False
-    )
+    console = Console(width=page_width(), markup=False, emoji=False, highlight=False)
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     texts = [[cell_text(cell) for cell in row] for row in rows]
     for header, cells in zip(headers, zip(*texts, strict=True), strict=False):
@@ -50,6 +49,11 @@ def show_facts(facts: Mapping[str, Any]) -> None:
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         print(f"{name:<{width}}  {cell_text(value)}")
+
+
+def page_width() -> int:
+    """Characters in a line of standard output."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_OF_A_FILE
 
 
 def cell_text(value: Any) -> str:

@@ -18,7 +18,7 @@ from vae_anomaly.cli._options import (
     NoHeader,
     Reading,
 )
-from vae_anomaly.cli._print import emit_json, note, show_facts, show_table
+from vae_anomaly.cli._print import emit_json, note, page_width, show_facts, show_table
 from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TOP = 20
 _COLUMNS_SHOWN = 6
+_RANK_WIDTH, _COLUMN_WIDTH = 36, 22  # of what stands before the columns, and of one of them
 
 
 def score(
@@ -124,7 +125,8 @@ def ranked_rows(scored: Scored, n: int) -> list[dict[str, Any]]:
 
 def show_ranked(ranked: list[dict[str, Any]], title: str, columns: list[str] | None = None) -> None:
     """Print ranked rows with a few of their columns: the first ones, unless `columns` are named."""
-    shown = columns or list(ranked[0]["columns"])[:_COLUMNS_SHOWN]
+    n_fitting = max(1, (page_width() - _RANK_WIDTH) // _COLUMN_WIDTH)
+    shown = columns or list(ranked[0]["columns"])[: min(_COLUMNS_SHOWN, n_fitting)]
     headers = ["rank", "row", "score", "alert", *shown]
     rows = (
         [r["rank"], r["row"], f"{r['anomaly_score']:.2f}", r["alert"], *(r["columns"][name] for name in shown)]
