@@ -97,7 +97,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     hidden : tuple of int, default=(128, 128)
         Widths of the encoder's hidden layers, and in reverse of the decoder's.
     latent : int, default=32
-        Dimension of the latent space.
+        Dimension of the latent space; no more than the table has parts to describe.
     beta : float, default=0.1
         Weight of the KL, in training and in the "elbo" score (Higgins et al. 2017).
     dof : float, default=3.0
@@ -350,12 +350,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _new_model(self, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:
         layout = self.schema_.layout()
-        model = TabularVAE(layout, self._network_config())
+        # A latent space wider than the table would only learn to copy it.
+        latent = min(self.latent, max(2, layout.n_parts))
+        hidden = tuple(int(width) for width in self.hidden)
+        model = TabularVAE(layout, NetworkConfig(self.n_members, hidden, latent, float(self.dof)))
         model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
         return model
-
-    def _network_config(self) -> NetworkConfig:
-        return NetworkConfig(self.n_members, tuple(int(width) for width in self.hidden), self.latent, float(self.dof))
 
     def _training_config(self, n_steps: int, learning_rate: float, device: torch.device) -> TrainingConfig:
         trim = AUTO_TRIM if isinstance(self.contamination, str) else min(0.5, 2 * self.contamination)

@@ -142,6 +142,7 @@ class Trainer:
         self._batch_size, self._rate_scale, self._step = config.batch_size, 1.0, 0
         self._best = torch.full((model.config.n_members,), -math.inf, device=model.device)
         self._best_weights, self._good_weights = _weights(model), _weights(model)
+        self._parameters, self._averages = list(model.parameters()), list(self.average.parameters())
         self._optimizer = self._new_optimizer()
 
     def run(
@@ -222,12 +223,11 @@ class Trainer:
         row_mean = (elbo * keep).sum(-1) / keep.sum(-1)
         self._optimizer.zero_grad()
         (-row_mean.sum()).backward()  # type: ignore[no-untyped-call]
-        parameters = list(self.model.parameters())
-        torch.nn.utils.clip_grad_norm_(parameters, config.clip * math.sqrt(self.model.config.n_members))
+        torch.nn.utils.clip_grad_norm_(self._parameters, config.clip * math.sqrt(self.model.config.n_members))
         self._optimizer.step()
         decay = min(config.ema, (1 + self._step) / (10 + self._step))
         move_average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        move_average(list(self.average.parameters()), parameters, self._step)
+        move_average(self._averages, self._parameters, self._step)
         return row_mean.detach().mean()
 
     def _keep(self, elbo: Float[Tensor, "members rows"]) -> Bool[Tensor, "members rows"]:
@@ -243,7 +243,7 @@ class Trainer:
     def _new_optimizer(self) -> torch.optim.Optimizer:
         fused = self.model.device.type in ("cpu", "cuda")
         return torch.optim.AdamW(
-            self.model.parameters(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=fused
+            self._parameters, lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=fused
         )
 
     @torch.no_grad()
