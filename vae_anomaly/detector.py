@@ -26,14 +26,14 @@ from vae_anomaly.errors import ModelFileError, TableError
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
 from vae_anomaly.model.objective import Noise
-from vae_anomaly.model.scoring import TILE, IwaeEstimate, Surprisals, iwae, latent_means, reconstructions, surprisals
+from vae_anomaly.model.scoring import TILE, IwaeEstimate, iwae, latent_means, reconstructions, surprisals
 from vae_anomaly.table.encoding import TableEncoder
-from vae_anomaly.table.layout import EncodedTable, Layout
+from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Callback
 from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
-from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
+from vae_anomaly.training.trainer import Trainer, TrainingConfig
 
 AUTO_ALERT_SHARE = 0.01
 """Share of training rows that ``contamination="auto"`` puts below `offset_`: where to look first, not an estimate."""
@@ -265,12 +265,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         continued = self.warm_start and hasattr(self, "model_")
         X = self._validated(X, reset=not continued)
         weight = frequency_weights(X, sample_weight)
-        if not continued:
-            self.schema_ = Schema.infer(X, kinds=self.kinds, max_categories=self.max_categories, sample_weight=weight)
-            self.n_features_in_ = len(self.schema_.names)
-            if self.schema_.named:
-                self.feature_names_in_ = np.asarray(self.schema_.names, dtype=object)
-        self._train(X, weight, self.max_steps, self.learning_rate, continued, context)
+        if continued:
+            schema, model = self.schema_, self.model_
+        else:
+            schema = Schema.infer(X, kinds=self.kinds, max_categories=self.max_categories, sample_weight=weight)
+            model = None
+        self._train(X, weight, schema, model, self.max_steps, self.learning_rate, context)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -298,22 +298,23 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             return self
         check_params("VAEDetector", self.get_params(deep=False), _RULES)
         X = self._validated(X, reset=False)
-        self._train(
-            X, frequency_weights(X, sample_weight), max(1, self.max_steps // 4), self.learning_rate / 3, True, None
-        )
+        weight = frequency_weights(X, sample_weight)
+        n_steps, learning_rate = max(1, self.max_steps // 4), self.learning_rate / 3
+        self._train(X, weight, self.schema_, self.model_, n_steps, learning_rate, None)
         return self
 
     def _train(
         self,
         X: Any,
         weight: NDArray[np.float64] | None,
+        schema: Schema,
+        model: TabularVAE | None,
         n_steps: int,
         learning_rate: float,
-        continued: bool,
         context: Any,
     ) -> None:
-        """Encode the rows, train the network, and take `offset_` and the profile from the fitted rows."""
-        table = TableEncoder(self.schema_, owner="VAEDetector").encode(X)
+        """Encode the rows, train the network (a new one for None), and take what is fitted from the rows."""
+        table = TableEncoder(schema, owner="VAEDetector").encode(X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = choose_device(self.device)
         measure = RowMeasure(table, weight, self.n_members, self.validation_fraction, seed)
@@ -322,19 +323,16 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
                 f"Found n_samples={measure.total:g} (after sample_weight) while a minimum of 2 is required by "
                 "VAEDetector: one sample says nothing of what is usual. Give it more rows."
             )
-        model = self.model_ if continued else self._new_model(table, measure, seed)
-        source = ResidentRows if fits(_n_bytes(table), device) else StreamedRows
+        history = [] if model is None else list(self.history_)
+        model = (model or self._new_model(schema, table, measure, seed)).to(device)
+        source = ResidentRows if fits(table.nbytes, device) else StreamedRows
         config = self._training_config(n_steps, learning_rate, device)
-        trainer = Trainer(model.to(device), source(table, device), measure, config, seed)
+        trainer = Trainer(model, source(table, device), measure, config, seed)
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
-        before = list(getattr(self, "history_", [])) if continued else []
 
         def save(snapshot: TabularVAE, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
-            checkpoint.__dict__.update({key: value for key, value in vars(self).items() if key.endswith("_in_")})
-            checkpoint.schema_, checkpoint.model_ = self.schema_, snapshot
-            checkpoint.history_, checkpoint.profile_ = before, {}
-            checkpoint._set_offset(fitted)
+            checkpoint._finish(schema, snapshot, fitted, history, {})
             checkpoint.save(path, overwrite=True)
 
         tasks = SklearnTasks(self, context) if context is not None else None
@@ -343,13 +341,30 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             Watching(self.callbacks, self.patience, self.verbose, tasks) as watching,
         ):
             result = trainer.run(watching.callbacks, save)
-        self.model_ = model
-        self.history_ = before + [evaluation.to_json() for evaluation in result.history]
-        self._set_offset(fitted)
-        self._set_profile(fitted, measure.total, result)
+        history += [evaluation.to_json() for evaluation in result.history]
+        self._finish(schema, model, fitted, history, {"n_rows": measure.total, **result.figures()})
 
-    def _new_model(self, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:
-        layout = self.schema_.layout()
+    def _finish(
+        self,
+        schema: Schema,
+        model: TabularVAE,
+        fitted: EncodedTable,
+        history: list[dict[str, float]],
+        figures: dict[str, Any],
+    ) -> None:
+        """Set all that is fitted, at once: a fit that fails leaves an earlier one as it was."""
+        self.schema_, self.model_, self.history_ = schema, model, history
+        self.n_features_in_ = len(schema.names)
+        if schema.named:
+            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
+        share = AUTO_ALERT_SHARE if isinstance(self.contamination, str) else self.contamination
+        self.offset_ = float(np.percentile(self._scores(fitted), 100 * share))
+        surprisal = np.concatenate([columns for columns, _ in self._column_terms(fitted)]).mean(axis=0)
+        means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
+        self.profile_ = {**figures, "column_surprisal": means}
+
+    def _new_model(self, schema: Schema, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:
+        layout = schema.layout()
         # A latent space wider than the table would only learn to copy it.
         latent = min(self.latent, max(2, layout.n_parts))
         hidden = tuple(int(width) for width in self.hidden)
@@ -363,27 +378,6 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return TrainingConfig(
             n_steps, self.batch_size, learning_rate, beta=self.beta, trim=trim, noise=Noise(), dtype=dtype
         )
-
-    def _set_offset(self, fitted: EncodedTable) -> None:
-        """Put the stated share of the fitted rows below the threshold."""
-        share = AUTO_ALERT_SHARE if isinstance(self.contamination, str) else self.contamination
-        self.offset_ = float(np.percentile(self._scores(fitted), 100 * share))
-
-    def _set_profile(self, fitted: EncodedTable, total: float, result: TrainingResult) -> None:
-        columns = self.schema_.modelled
-        surprisal = np.concatenate([chunk for chunk, _ in self._column_terms(fitted)]).mean(axis=0)
-        last = result.history[-1]
-        self.profile_ = {
-            "n_rows": total,
-            "n_steps": last.step,
-            "stopped_early": result.stopped_early,
-            "seconds": last.seconds,
-            "held_out_elbo": result.held_out_elbo,
-            "baseline_elbo": result.baseline_elbo,
-            "active_latents": result.active_latents,
-            "n_rollbacks": result.n_rollbacks,
-            "column_surprisal": dict(zip(columns, surprisal.tolist(), strict=True)),
-        }
 
     # ---------------------------------------------------------------- scoring
 
@@ -489,7 +483,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return self._iwae(self._encode(X), n_samples or self.n_iwae_samples)
 
     def _encode(self, X: Any) -> EncodedTable:
-        check_is_fitted(self)
+        check_is_fitted(self, "offset_")
         return TableEncoder(self.schema_, owner="VAEDetector").encode(self._validated(X, reset=False))
 
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
@@ -505,7 +499,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         with exact_products():
             for start in range(0, len(table), _CHUNK):
                 found = surprisals(self.model_, table[start : start + _CHUNK])
-                yield _by_column(found, layout), found.kl
+                yield found.by_column(layout), found.kl
 
     def _iwae(self, table: EncodedTable, n_samples: int) -> IwaeEstimate:
         with exact_products():
@@ -543,7 +537,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         names : ndarray of str
             One for each column of `transform`.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "offset_")
         config = self.model_.config
         return np.asarray([f"latent{i}" for i in range(config.n_members * config.latent)], dtype=object)
 
@@ -561,7 +555,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             Columns and dtypes of `fit`. Missing cells are filled in. A date keeps its day and gets the expected time
             of day; columns that were set aside are copied.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "offset_")
         X = self._validated(X, reset=False)
         encoder = TableEncoder(self.schema_, owner="VAEDetector")
         with exact_products():
@@ -584,7 +578,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         OutputError
             If the file exists and may not be overwritten, or cannot be written.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "offset_")
         params = {key: _jsonable(value) for key, value in self.get_params(deep=False).items() if key != "callbacks"}
         names = getattr(self, "feature_names_in_", None)
         manifest = {
@@ -680,18 +674,6 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _by_column(found: Surprisals, layout: Layout) -> NDArray[np.float64]:
-    """Sum parts to columns."""
-    columns = np.zeros((len(found.kl), len(layout.columns)))
-    for part, column in enumerate(layout.column_of_part):
-        columns[:, column] += found.parts[:, part]
-    return columns
-
-
-def _n_bytes(table: EncodedTable) -> int:
-    return table.values.nbytes + table.angles.nbytes + table.codes.nbytes
 
 
 def _jsonable(value: Any) -> Any:

@@ -20,7 +20,7 @@ from torch import Tensor
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.objective import iwae_log_weights, mean_elbo, posterior
-from vae_anomaly.table.layout import EncodedTable
+from vae_anomaly.table.layout import EncodedTable, Layout
 
 TILE = 256
 """Rows of a tile: its activations stay in the second-level cache of a core, its products fill the vector units."""
@@ -43,6 +43,13 @@ class Surprisals:
 
     parts: NDArray[np.float64]
     kl: NDArray[np.float64]
+
+    def by_column(self, layout: Layout) -> NDArray[np.float64]:
+        """Sum of the parts of each column, of shape (n_rows, n_columns)."""
+        columns = np.zeros((len(self.kl), len(layout.columns)))
+        for part, column in enumerate(layout.column_of_part):
+            columns[:, column] += self.parts[:, part]
+        return columns
 
 
 def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:

@@ -138,6 +138,11 @@ class EncodedTable:
         return EncodedTable(self.values[rows], self.angles[rows], self.codes[rows])
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the three blocks, in bytes."""
+        return self.values.nbytes + self.angles.nbytes + self.codes.nbytes
+
+    @property
     def observed(self) -> NDArray[np.bool_]:
         """Which cells count, of shape (n_rows, n_parts)."""
         return np.concatenate([~np.isnan(self.values), ~np.isnan(self.angles), self.codes != MISSING], axis=1)

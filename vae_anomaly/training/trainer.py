@@ -98,6 +98,19 @@ class TrainingResult:
     n_rollbacks: int
     stopped_early: bool
 
+    def figures(self) -> dict[str, float]:
+        """What is worth keeping beside the model."""
+        last = self.history[-1]
+        return {
+            "n_steps": last.step,
+            "seconds": last.seconds,
+            "stopped_early": self.stopped_early,
+            "held_out_elbo": self.held_out_elbo,
+            "baseline_elbo": self.baseline_elbo,
+            "active_latents": self.active_latents,
+            "n_rollbacks": self.n_rollbacks,
+        }
+
 
 def one_cycle(progress: float) -> float:
     """Share of the highest learning rate: a cosine up over the first 30 % of the steps, and a cosine down to 0.
