@@ -92,9 +92,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Share of anomalies in the training rows. 0.0 says that they are clean: every row is learnt from, and no training
         row lies below `offset_`. A float puts that share of the training rows below `offset_`. "auto" says that the
         rows are unlabelled: the worst tenth of each batch is not learnt from, and 1 % of the rows lie below `offset_`.
-    n_members : int, default=4
+    n_members : int, default=3
         Networks in the ensemble. Fewer are faster, more are steadier.
-    hidden : tuple of int, default=(128, 128)
+    hidden : tuple of int, default=(96, 96)
         Widths of the encoder's hidden layers, and in reverse of the decoder's.
     latent : int, default=32
         Dimension of the latent space; no more than the table has parts to describe.
@@ -188,8 +188,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         *,
         score_type: str = "elbo",
         contamination: float | str = "auto",
-        n_members: int = 4,
-        hidden: Sequence[int] = (128, 128),
+        n_members: int = 3,
+        hidden: Sequence[int] = (96, 96),
         latent: int = 32,
         beta: float = 0.1,
         dof: float = 3.0,

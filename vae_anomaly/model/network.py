@@ -50,9 +50,9 @@ class NetworkConfig:
         Degrees of freedom of the Student-t likelihood.
     """
 
-    n_members: int = 4
-    hidden: tuple[int, ...] = (128, 128)
-    latent: int = 16
+    n_members: int = 3
+    hidden: tuple[int, ...] = (96, 96)
+    latent: int = 32
     dof: float = 3.0
 
 
