@@ -159,7 +159,10 @@ def test_iwae_bound_repeats_and_has_an_error(payments, detector):
     np.testing.assert_array_equal(estimate.bound, detector.iwae(payments.iloc[:300], n_samples=16).bound)
     assert (estimate.standard_error >= 0).all()
     scored = (
-        clone(detector).set_params(score_type="iwae", n_iwae_samples=16).fit(payments).score_samples(payments.iloc[:300])
+        clone(detector)
+        .set_params(score_type="iwae", n_iwae_samples=16)
+        .fit(payments)
+        .score_samples(payments.iloc[:300])
     )
     np.testing.assert_array_equal(scored, estimate.bound)
 

@@ -353,15 +353,18 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         figures: dict[str, Any],
     ) -> None:
         """Set all that is fitted, at once: a fit that fails leaves an earlier one as it was."""
-        self.schema_, self.model_, self.history_ = schema, model, history
-        self.n_features_in_ = len(schema.names)
-        if schema.named:
-            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
+        self._set_schema(schema)
+        self.model_, self.history_ = model, history
         share = AUTO_ALERT_SHARE if isinstance(self.contamination, str) else self.contamination
         self.offset_ = float(np.percentile(self._scores(fitted), 100 * share))
         surprisal = np.concatenate([columns for columns, _ in self._column_terms(fitted)]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
         self.profile_ = {**figures, "column_surprisal": means}
+
+    def _set_schema(self, schema: Schema) -> None:
+        self.schema_, self.n_features_in_ = schema, len(schema.names)
+        if schema.named:
+            self.feature_names_in_ = np.asarray(schema.names, dtype=object)
 
     def _new_model(self, schema: Schema, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:
         layout = schema.layout()
@@ -580,7 +583,6 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         """
         check_is_fitted(self, "offset_")
         params = {key: _jsonable(value) for key, value in self.get_params(deep=False).items() if key != "callbacks"}
-        names = getattr(self, "feature_names_in_", None)
         manifest = {
             "estimator": "VAEDetector",
             "params": params,
@@ -588,8 +590,6 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             "network": asdict(self.model_.config),
             "fitted": {
                 "offset": self.offset_,
-                "n_features_in": self.n_features_in_,
-                "feature_names_in": None if names is None else list(names),
                 "history": self.history_,
                 "profile": self.profile_,
             },
@@ -651,11 +651,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         model = TabularVAE(schema.layout(), config)
         model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()})
         fitted = manifest["fitted"]
-        detector.schema_, detector.model_ = schema, model
-        detector.offset_, detector.n_features_in_ = float(fitted["offset"]), int(fitted["n_features_in"])
+        detector._set_schema(schema)
+        detector.model_, detector.offset_ = model, float(fitted["offset"])
         detector.history_, detector.profile_ = list(fitted["history"]), dict(fitted["profile"])
-        if fitted["feature_names_in"] is not None:
-            detector.feature_names_in_ = np.asarray(fitted["feature_names_in"], dtype=object)
         return detector
 
     # ---------------------------------------------------------------- input

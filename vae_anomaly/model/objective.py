@@ -42,7 +42,7 @@ class Noise:
 
     def levels(self, shape: tuple[int, int, int], generator: torch.Generator) -> Float[Tensor, "members rows 1"]:
         """One level for each row, 0 for the rows that stay clean."""
-        u, chosen = torch.rand((2, *shape), generator=generator, device=generator.device)
+        u, chosen = (torch.rand(shape, generator=generator, device=generator.device) for _ in range(2))
         s = self.low * torch.exp(u * math.log(self.high / self.low))
         return torch.where(chosen < self.share, s, 0.0)
 
