@@ -22,8 +22,8 @@ from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.objective import iwae_log_weights, mean_elbo, posterior
 from vae_anomaly.table.layout import EncodedTable, Layout
 
-TILE = 256
-"""Rows of a tile: its activations stay in the second-level cache of a core, its products fill the vector units."""
+TILE = 512
+"""Rows of a tile: few enough for its activations to stay in a core's cache, enough to outweigh the calls around it."""
 
 DEVICE_TILE = 8192
 """Rows of a tile on a GPU, which needs more of them to be busy."""
