@@ -103,8 +103,9 @@ def test_iwae_weights_average_to_the_marginal_likelihood():
     model.initialise(0, batch)
     with torch.no_grad():
         model.decoder.network.last.weight.zero_()
+        model.encoder.network.last.weight.mul_(0.3)  # a posterior near the prior, so that few draws suffice
         noise = torch.randn(800, 2, 1, 2, generator=torch.Generator().manual_seed(0))
         log_w = iwae_log_weights(model, batch, noise)
         bound = torch.logsumexp(log_w, 0) - math.log(800)
         truth = mean_elbo(model, batch, 0.0).total
-    torch.testing.assert_close(bound, truth, atol=0.15, rtol=0)
+    torch.testing.assert_close(bound, truth, atol=0.1, rtol=0)
