@@ -35,11 +35,8 @@ from vae_anomaly.training.device import choose_device, exact_products, few_threa
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig
 
-AUTO_ALERT_SHARE = 0.01
-"""Share of training rows that ``contamination="auto"`` puts below `offset_`: where to look first, not an estimate."""
-
-AUTO_TRIM = 0.1
-"""Share of each batch that is not learnt from when the training rows are unlabelled."""
+AUTO_CONTAMINATION = 0.01
+"""What ``contamination="auto"`` is taken for: where to look first, not an estimate."""
 
 _FIT_ROWS = 20_000
 """Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
@@ -89,9 +86,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         What `score_samples` returns: the evidence lower bound at the posterior mean; the log likelihood alone, without
         the KL; or the importance-weighted bound of Burda et al. (2016) with `n_iwae_samples` fixed draws.
     contamination : "auto" or float in [0, 0.5], default="auto"
-        Share of anomalies in the training rows. 0.0 says that they are clean: every row is learnt from, and no training
-        row lies below `offset_`. A float puts that share of the training rows below `offset_`. "auto" says that the
-        rows are unlabelled: the worst tenth of each batch is not learnt from, and 1 % of the rows lie below `offset_`.
+        Share of anomalies in the training rows. That share of them lies below `offset_`, and twice that share of each
+        batch, the rows that fit worst, is not learnt from. 0.0 says that the rows are clean: every row is learnt from,
+        and none lies below `offset_`. "auto" says that they are unlabelled, and does as 0.01 does.
     n_members : int, default=3
         Networks in the ensemble. Fewer are faster, more are steadier.
     hidden : tuple of int, default=(96, 96)
@@ -355,8 +352,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         """Set all that is fitted, at once: a fit that fails leaves an earlier one as it was."""
         self._set_schema(schema)
         self.model_, self.history_ = model, history
-        share = AUTO_ALERT_SHARE if isinstance(self.contamination, str) else self.contamination
-        self.offset_ = float(np.percentile(self._scores(fitted), 100 * share))
+        self.offset_ = float(np.percentile(self._scores(fitted), 100 * self._share()))
         surprisal = np.concatenate([columns for columns, _ in self._column_terms(fitted)]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
         self.profile_ = {**figures, "column_surprisal": means}
@@ -375,8 +371,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
         return model
 
+    def _share(self) -> float:
+        return AUTO_CONTAMINATION if isinstance(self.contamination, str) else self.contamination
+
     def _training_config(self, n_steps: int, learning_rate: float, device: torch.device) -> TrainingConfig:
-        trim = AUTO_TRIM if isinstance(self.contamination, str) else min(0.5, 2 * self.contamination)
+        # Twice the share, because a batch's worst rows are not all of them anomalies.
+        trim = min(0.5, 2 * self._share())
         dtype = training_dtype(self.precision, device, max(self.hidden))
         return TrainingConfig(
             n_steps, self.batch_size, learning_rate, beta=self.beta, trim=trim, noise=Noise(), dtype=dtype
