@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -352,8 +352,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         """Set all that is fitted, at once: a fit that fails leaves an earlier one as it was."""
         self._set_schema(schema)
         self.model_, self.history_ = model, history
-        self.offset_ = float(np.percentile(self._scores(fitted), 100 * self._share()))
-        surprisal = np.concatenate([columns for columns, _ in self._column_terms(fitted)]).mean(axis=0)
+        terms = list(self._column_terms(fitted))
+        scores = self._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else self._summed(terms)
+        self.offset_ = float(np.percentile(scores, 100 * self._share()))
+        surprisal = np.concatenate([columns for columns, _ in terms]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
         self.profile_ = {**figures, "column_surprisal": means}
 
@@ -492,9 +494,11 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score_type == "iwae":
             return self._iwae(table, self.n_iwae_samples).bound
+        return self._summed(self._column_terms(table))
+
+    def _summed(self, terms: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> NDArray[np.float64]:
         beta = self.beta if self.score_type == "elbo" else 0.0
-        pieces = [-(columns.sum(axis=1) + beta * kl) for columns, kl in self._column_terms(table)]
-        return np.concatenate(pieces)
+        return np.concatenate([-(columns.sum(axis=1) + beta * kl) for columns, kl in terms])
 
     def _column_terms(self, table: EncodedTable) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Surprisal of each column, and the KL, in chunks of rows."""

@@ -22,7 +22,7 @@ from vae_anomaly.table.layout import EncodedTable
 MIN_HELD_OUT = 100.0
 """Total weight from which rows can be spared for the held-out ELBO."""
 
-MAX_HELD_OUT = 1024
+MAX_HELD_OUT = 512
 """Held-out rows that each member is measured on; more cost time and change no decision."""
 
 
