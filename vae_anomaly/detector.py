@@ -101,7 +101,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Degrees of freedom of the Student-t likelihood of numbers.
     max_steps : int, default=800
         Training steps, whatever the number of rows.
-    batch_size : int, default=128
+    batch_size : int, default=96
         Rows of a step, for each member.
     learning_rate : float, default=0.003
         Highest learning rate of the one-cycle schedule.
@@ -191,7 +191,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         beta: float = 0.1,
         dof: float = 3.0,
         max_steps: int = 800,
-        batch_size: int = 128,
+        batch_size: int = 96,
         learning_rate: float = 3e-3,
         validation_fraction: float = 0.1,
         patience: int | None = 5,

@@ -194,6 +194,18 @@ def test_infinite_numbers_are_named_and_never_clipped(cells):
         column_of(cells)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_fractional_weights_leave_no_trace_of_rounding(seed):
+    rng = np.random.default_rng(seed)
+    weights = rng.uniform(0.1, 2, 50)
+    whole = rng.permutation(50).astype(
+        float
+    )  # floats that are all whole count as integers only where cells are missing
+    for cells in (whole, rng.choice(["x", "y", "z"], 50)):
+        assert column_of(cells, sample_weight=weights).n_missing == 0
+    assert column_of([1.0, None, 2.0, 3.0], sample_weight=[0.1, 0.2, 0.3, 0.4]).n_missing == pytest.approx(0.2)
+
+
 def test_rows_of_weight_zero_are_not_there():
     weights = [1, 0, 1, 1]
     assert column_of([1.0, np.inf, 2.0, 3.0], sample_weight=weights).maximum == 3

@@ -142,14 +142,20 @@ class Encoder(nn.Module):
         return Posterior(mu, log_var.clamp(-10.0, 6.0))
 
     def _inputs(self, batch: Batch, noise_level: Tensor) -> Tensor:
-        binary = batch.codes[..., : self.n_binary]
-        seen = [~batch.values.isnan(), ~batch.angles.isnan(), binary >= FIRST_LEVEL]
-        signs = torch.where(seen[2], 2.0 * (binary - FIRST_LEVEL) - 1.0, 0.0)
-        angles = [batch.angles.cos().nan_to_num(0.0), batch.angles.sin().nan_to_num(0.0)]
-        blocks = [batch.values.nan_to_num(0.0), *angles, signs, *(flag.float() for flag in seen), noise_level]
         members = self.embedding.shape[0]
-        inputs = torch.cat([block.expand(members, -1, -1) for block in blocks], dim=-1)
-        return torch.cat([inputs, self._embedded(batch.codes[..., self.n_binary :])], dim=-1)
+        binary, category = batch.codes[..., : self.n_binary], batch.codes[..., self.n_binary :]
+        blocks = [noise_level]
+        if batch.values.shape[-1]:
+            blocks += [batch.values.nan_to_num(0.0), (~batch.values.isnan()).float()]
+        if batch.angles.shape[-1]:
+            blocks += [batch.angles.cos().nan_to_num(0.0), batch.angles.sin().nan_to_num(0.0)]
+            blocks += [(~batch.angles.isnan()).float()]
+        if self.n_binary:
+            seen = binary >= FIRST_LEVEL
+            blocks += [torch.where(seen, 2.0 * (binary - FIRST_LEVEL) - 1.0, 0.0), seen.float()]
+        if category.shape[-1]:
+            blocks += [self._embedded(category)]
+        return torch.cat([block.expand(members, -1, -1) for block in blocks], dim=-1)
 
     def _embedded(self, codes: Tensor) -> Tensor:
         members, size, width = self.embedding.shape

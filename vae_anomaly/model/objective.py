@@ -64,7 +64,11 @@ class Noise:
             hidden = block.masked_fill(u < s, MISSING)
             return hidden.masked_fill(u < 0.1 * s, UNSEEN)
 
-        return Batch(numbers(batch.values), numbers(batch.angles), codes(batch.codes))
+        return Batch(
+            numbers(batch.values) if batch.values.shape[-1] else batch.values,
+            numbers(batch.angles) if batch.angles.shape[-1] else batch.angles,
+            codes(batch.codes) if batch.codes.shape[-1] else batch.codes,
+        )
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ MAX_RARE = 65_536
 _NEARLY_UNIQUE = 0.95
 _FEWEST_UNIQUE_TEXTS = 50
 _FEWEST_RISING_INTEGERS = 10  # fewer are in order too often by chance
+_ROUNDING = 1e-9  # of the total weight: far below one row, far above what sums of floats are off by
 _SECOND, _DAY = 1_000_000, 86_400_000_000  # microseconds
 
 
@@ -96,6 +97,11 @@ class Facts:
     def plain_cells(self) -> Any:
         """The cells, not dictionary-encoded."""
         return self.cells.dictionary_decode() if pa.types.is_dictionary(self.cells.type) else self.cells
+
+    def n_missing(self, n_present: float) -> float:
+        """Weight of the rows without a value; what only rounding has left of fractional weights is none."""
+        missing = self.rows.total - n_present
+        return missing if missing > _ROUNDING * self.rows.total else 0.0
 
     def unseen_probability(self, n_present: float) -> float:
         """Probability of a value never seen, by Laplace's rule; with no value at all, all rows count."""
@@ -192,7 +198,7 @@ def _number(facts: Facts, numbers: Any) -> Column:
     _refuse_infinite(facts, tally)
     if len(tally) <= 2:
         return _few_numbers(facts, tally)
-    gaps = tally.total < facts.rows.total
+    gaps = facts.n_missing(tally.total) > 0
     # pandas stores integers with gaps as floats
     if (pa.types.is_integer(numbers.type) or (gaps and tally.whole)) and not facts.is_array:
         if _is_integer_identifier(facts, tally, numbers):
@@ -217,7 +223,7 @@ def _few_numbers(facts: Facts, tally: NumberTally) -> Column:
     """At most two distinct numbers."""
     levels = tuple(canonical_text(pa.array(tally.values), Reading.NUMBER).to_pylist())
     counts = tuple(tally.weights.tolist())
-    n_missing, unseen = facts.rows.total - tally.total, facts.unseen_probability(tally.total)
+    n_missing, unseen = facts.n_missing(tally.total), facts.unseen_probability(tally.total)
     kind = BooleanColumn if len(levels) == 2 else ConstantColumn
     return kind(facts.name, facts.dtype, n_missing, Reading.NUMBER, levels, counts, unseen, levels)
 
@@ -225,7 +231,7 @@ def _few_numbers(facts: Facts, tally: NumberTally) -> Column:
 def _numeric(facts: Facts, tally: NumberTally, reading: Reading) -> NumericColumn:
     location, scale = tally.location_and_scale()
     low, high = float(tally.values[0]), float(tally.values[-1])
-    n_missing = facts.rows.total - tally.total
+    n_missing = facts.n_missing(tally.total)
     return NumericColumn(facts.name, facts.dtype, n_missing, reading, location, scale, low, high, tally.whole)
 
 
@@ -247,7 +253,7 @@ def _boolean(
     facts: Facts, reading: Reading, levels: tuple[str, str], counts: tuple[float, float], words: tuple[str, str]
 ) -> BooleanColumn:
     n_present = sum(counts)
-    n_missing, unseen = facts.rows.total - n_present, facts.unseen_probability(n_present)
+    n_missing, unseen = facts.n_missing(n_present), facts.unseen_probability(n_present)
     return BooleanColumn(facts.name, facts.dtype, n_missing, reading, levels, counts, unseen, words)
 
 
@@ -256,7 +262,7 @@ def _constant(facts: Facts, reading: Reading) -> ConstantColumn:
     n_present = float(texts.weights.sum())
     level, counts = tuple(texts.values[:1].to_pylist()), (n_present,) if n_present else ()
     words = (str(facts.distinct.values[0].as_py()),) if reading is Reading.TRUTH and n_present else level
-    n_missing, unseen = facts.rows.total - n_present, facts.unseen_probability(n_present)
+    n_missing, unseen = facts.n_missing(n_present), facts.unseen_probability(n_present)
     return ConstantColumn(facts.name, facts.dtype, n_missing, reading, level, counts, unseen, words)
 
 
@@ -275,7 +281,7 @@ def _categorical(facts: Facts, reading: Reading | None = None, keep_single: bool
     return CategoricalColumn(
         facts.name,
         facts.dtype,
-        facts.rows.total - n_present,
+        facts.n_missing(n_present),
         reading,
         tuple(texts.values[:kept].to_pylist()),
         tuple(texts.weights[:kept].tolist()),
@@ -303,7 +309,7 @@ def _datetime(facts: Facts) -> Column:
     return DatetimeColumn(
         facts.name,
         facts.dtype,
-        facts.rows.total - facts.n_present,
+        facts.n_missing(facts.n_present),
         minimum=str(np.datetime64(low, "us")),
         maximum=str(np.datetime64(high, "us")),
         time_of_day=has_time,
@@ -316,7 +322,7 @@ def _datetime(facts: Facts) -> Column:
 
 
 def _identifier(facts: Facts, n_distinct: int) -> IdentifierColumn:
-    return IdentifierColumn(facts.name, facts.dtype, facts.rows.total - facts.n_present, n_distinct)
+    return IdentifierColumn(facts.name, facts.dtype, facts.n_missing(facts.n_present), n_distinct)
 
 
 def _force_numeric(facts: Facts) -> Column:

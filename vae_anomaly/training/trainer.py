@@ -60,7 +60,7 @@ class TrainingConfig:
     """
 
     n_steps: int = 800
-    batch_size: int = 128
+    batch_size: int = 96
     learning_rate: float = 3e-3
     weight_decay: float = 1e-4
     clip: float = 5.0
@@ -245,7 +245,7 @@ class Trainer:
 
     def _keep(self, elbo: Float[Tensor, "members rows"]) -> Bool[Tensor, "members rows"]:
         """The rows that count in this step: all but the worst share."""
-        n_dropped = int(self.config.trim * elbo.shape[1])
+        n_dropped = round(self.config.trim * elbo.shape[1])
         if n_dropped == 0:
             return torch.ones_like(elbo, dtype=torch.bool)
         return elbo >= elbo.kthvalue(n_dropped + 1, dim=1, keepdim=True).values
