@@ -11,6 +11,15 @@ from vae_anomaly.model.network import NetworkConfig, TabularVAE
 from vae_anomaly.table.layout import FIRST_LEVEL, EncodedTable, Layout, Part, PartKind
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small products are slow on several cores, and very slow on busy ones."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def layout():
     return Layout(

@@ -13,6 +13,15 @@ from vae_anomaly.training.rows import ResidentRows, RowMeasure
 from vae_anomaly.training.trainer import Trainer, TrainingConfig
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small products are slow on several cores, and very slow on busy ones."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def layout():
     parts = [Part(j, PartKind.VALUE) for j in range(3)]

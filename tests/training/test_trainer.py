@@ -130,7 +130,7 @@ def test_full_memory_halves_the_batch_and_goes_on(make_trainer, monkeypatch):
         return original(self, batch)
 
     monkeypatch.setattr(Trainer, "_update", small_device)
-    trainer = make_trainer()
+    trainer = make_trainer(TrainingConfig(n_steps=60, batch_size=128))
     with pytest.warns(DeviceWarning) as warned:
         result = trainer.run()
     assert [w.message.args[0].split()[-2] for w in warned] == ["64", "32"]
