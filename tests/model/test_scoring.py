@@ -1,5 +1,7 @@
 """The same row gets the same score, bit for bit, whatever comes with it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -39,6 +41,20 @@ def test_scores_do_not_depend_on_the_number_of_threads(model, table, whole):
             np.testing.assert_array_equal(scoring.surprisals(model, table).parts, whole.parts)
     finally:
         torch.set_num_threads(before)
+
+
+def test_scoring_in_several_threads_leaves_the_cores_of_torch_as_they_were(model, table, whole):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with ThreadPoolExecutor(4) as pool:  # they begin and end at different times
+            found = list(pool.map(lambda n: scoring.surprisals(model, table[:n]), [len(table), 1, 300, len(table)] * 3))
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    for scored in found:
+        np.testing.assert_array_equal(scored.parts, whole.parts[: len(scored.parts)])
 
 
 def test_tiles_say_what_the_objective_says(model, table, whole):

@@ -7,9 +7,8 @@ then gets the same score bit for bit, whatever its neighbours, the order, the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.objective import iwae_log_weights, mean_elbo, posterior
+from vae_anomaly.model.threads import at_most
 from vae_anomaly.table.layout import EncodedTable, Layout
 
 TILE = 512
@@ -130,8 +130,16 @@ def _in_tiles(
         n_rows = min(tile_rows, len(table) - start)
         return tuple(result[:n_rows].double().cpu().numpy() for result in results)
 
-    with _one_thread_each(model.device) as n_workers, ThreadPoolExecutor(n_workers) as pool:
-        pieces = list(pool.map(run, starts))
+    if model.device.type == "cpu":
+        # Every core works on tiles of its own: several on one tile would have to meet after every layer, which takes
+        # longer than the layer does.
+        with (
+            at_most(1) as n_cores,
+            ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            pieces = list(pool.map(run, starts))
+    else:
+        pieces = [run(start) for start in starts]
     return tuple(np.concatenate(blocks) for blocks in zip(*pieces, strict=True))
 
 
@@ -142,18 +150,3 @@ def _tile(rows: EncodedTable, n_rows: int, device: torch.device) -> Batch:
         index[: len(rows)] = np.arange(len(rows))
         rows = rows[index]
     return Batch.of(rows).map(lambda block: block.to(device))
-
-
-@contextmanager
-def _one_thread_each(device: torch.device) -> Iterator[int]:
-    """On a CPU every core works on tiles of its own; yields how many cores do.
-
-    Several cores on one tile would have to meet after every layer, which takes longer than the layer does.
-    """
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(1)
-    try:
-        yield before if device.type == "cpu" else 1
-    finally:
-        torch.set_num_threads(before)

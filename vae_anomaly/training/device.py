@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from vae_anomaly.errors import ParameterError
+from vae_anomaly.model.threads import at_most
 
 RESIDENT_SHARE = 0.5
 """Share of a device's free memory that the encoded table may take before it is streamed instead."""
@@ -101,15 +102,12 @@ def few_threads(device: torch.device, width: int) -> Iterator[None]:
     """Train narrow networks on one core.
 
     Their products take less time than it takes several cores to meet, and on a busy machine cores that wait for each
-    other make training slower by an order of magnitude. One more is allowed for every `THREAD_WIDTH` of hidden width.
+    other make training slower by an order of magnitude. A wider one gets a core for every `THREAD_WIDTH` of its width.
     """
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(max(1, min(before, width // THREAD_WIDTH)))
-    try:
+    usual = torch.get_num_threads()
+    n_threads = max(1, min(usual, width // THREAD_WIDTH)) if device.type == "cpu" else usual
+    with at_most(n_threads):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager
