@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any, Self
 
 from vae_anomaly.training.callbacks import Callback, EarlyStopping, Evaluation, ProgressBar
 
 
 class Watching(ExitStack):
-    """All callbacks of one fit, opened and closed together.
+    """All callbacks of one fit; those that are context managers are entered and left with it.
 
     Parameters
     ----------
@@ -29,10 +29,21 @@ class Watching(ExitStack):
         self, callbacks: Sequence[Callback] | None, patience: int | None, verbose: bool, tasks: SklearnTasks | None
     ) -> None:
         super().__init__()
-        self.callbacks: list[Callback] = [] if patience is None else [EarlyStopping(patience)]
-        if verbose:
-            self.callbacks.append(self.enter_context(ProgressBar()))
-        self.callbacks += [*(callbacks or []), *([tasks] if tasks else [])]
+        self.callbacks: list[Callback] = [
+            *([] if patience is None else [EarlyStopping(patience)]),
+            *([ProgressBar()] if verbose else []),
+            *(callbacks or []),
+            *([tasks] if tasks else []),
+        ]
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        with ExitStack() as entered:  # if one of them cannot be entered, those before it are left again
+            for callback in self.callbacks:
+                if isinstance(callback, AbstractContextManager):
+                    entered.enter_context(callback)
+            self.push(entered.pop_all())
+        return self
 
 
 class SklearnTasks:

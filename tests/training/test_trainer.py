@@ -1,11 +1,13 @@
 """The loop learns, keeps the best, repeats itself, and gets out of trouble."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from vae_anomaly._watching import Watching
 from vae_anomaly.errors import DeviceWarning, TrainingError, TrainingWarning
 from vae_anomaly.model.objective import Noise
 from vae_anomaly.table.layout import EncodedTable
@@ -174,6 +176,40 @@ def test_early_stopping_waits_for_its_patience_and_forgets_between_fits():
 
     stopping = EarlyStopping(patience=2)
     votes = [
-        stopping.on_evaluation(evaluation(i, elbo), print) for i, elbo in enumerate([1.0, 2.0, 1.5, 2.1, 2.0, 1.9])
+        stopping.on_evaluation(evaluation(i, elbo), print) for i, elbo in enumerate([1.0, 2.0, 1.5, 2.1, 2.0, 1.9], 1)
     ]
     assert votes == [False, False, False, False, False, True]
+    again = [stopping.on_evaluation(evaluation(i, elbo), print) for i, elbo in enumerate([0.5, 0.6, 0.4, 0.3], 1)]
+    assert again == [False, False, False, True]
+
+
+def test_callbacks_that_are_context_managers_are_entered_for_the_fit_and_left_whatever_happens():
+    class Light:
+        on = False
+
+        def __enter__(self):
+            self.on = True
+
+        def __exit__(self, *_):
+            self.on = False
+
+        def on_evaluation(self, evaluation, save):
+            assert self.on
+
+    class Broken(Light):
+        def __enter__(self):
+            raise OSError("no lamp")
+
+    light = Light()
+    with Watching([light], patience=None, verbose=True, tasks=None) as watching:
+        assert light.on
+        for callback in watching.callbacks:
+            callback.on_evaluation(Evaluation(1, 2, 0.0, 0.0, 0.0, 0.0), print)
+    assert not light.on
+    with pytest.raises(OSError, match="no lamp"), Watching([light, Broken()], None, False, None):
+        pass
+    assert not light.on
+
+
+def test_an_idle_progress_bar_can_be_copied_with_its_detector():
+    assert isinstance(copy.deepcopy([ProgressBar()])[0], ProgressBar)
