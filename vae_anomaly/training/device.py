@@ -5,6 +5,7 @@ All that depends on the hardware stands here, so that the rest can be tested on 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -110,12 +111,23 @@ def few_threads(device: torch.device, width: int) -> Iterator[None]:
         yield
 
 
+_exact = threading.Lock()
+_exact_holders: list[str] = []
+
+
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """Full float32 matrix products (no TF32), so that scores agree between devices."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    """Full float32 matrix products (no TF32), so that scores agree between devices.
+
+    The setting is one for all threads: the last that needs it puts back what the first found.
+    """
+    with _exact:
+        _exact_holders.append(_exact_holders[0] if _exact_holders else torch.get_float32_matmul_precision())
+        torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        with _exact:
+            before = _exact_holders.pop()
+            if not _exact_holders:
+                torch.set_float32_matmul_precision(before)
