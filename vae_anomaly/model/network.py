@@ -87,9 +87,9 @@ class MemberLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_members, n_in, width))
         self.bias = nn.Parameter(torch.zeros(n_members, 1, width))
 
-    def initialise(self, generator: torch.Generator, gain: float = 1.0) -> None:
-        """Uniform weights of variance gain² / (3 · n_in), zero bias: the range of ``torch.nn.Linear``."""
-        bound = gain / math.sqrt(max(1, self.weight.shape[1]))
+    def initialise(self, generator: torch.Generator) -> None:
+        """Uniform weights of variance 1 / (3 · n_in), the range of ``torch.nn.Linear``, and zero bias."""
+        bound = 1.0 / math.sqrt(max(1, self.weight.shape[1]))
         with torch.no_grad():
             self.weight.copy_(torch.empty(self.weight.shape).uniform_(-bound, bound, generator=generator))
             self.bias.zero_()

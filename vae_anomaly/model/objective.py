@@ -32,7 +32,7 @@ class Noise:
     low, high : float
         Range of s, in standard deviations (radians for angles).
     masking : float
-        A cell is hidden with probability `masking` · s.
+        A number is hidden with probability `masking` · s; a code, which noise cannot blur, with probability s.
     """
 
     share: float = 0.5
