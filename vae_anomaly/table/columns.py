@@ -13,7 +13,13 @@ WEEKDAYS = 7
 
 
 class ColumnKind(StrEnum):
-    """How a column is modelled."""
+    """How a column is modelled.
+
+    Examples
+    --------
+    >>> ColumnKind("datetime") is ColumnKind.DATETIME, f"{ColumnKind.DATETIME}"
+    (True, 'datetime')
+    """
 
     NUMERIC = "numeric"  #: one standardised number
     CATEGORICAL = "categorical"  #: levels, rare levels, levels never seen

@@ -86,12 +86,30 @@ class TableEncoder:
     def encode(self, X: Any) -> EncodedTable:
         """Encode the rows of `X`.
 
+        Parameters
+        ----------
+        X : frame or ndarray
+            Rows with the columns of the schema.
+
+        Returns
+        -------
+        EncodedTable
+            The same rows in the same order.
+
         Raises
         ------
         SchemaMismatchError
-            If columns are missing, new, or of a type that cannot be converted.
+            If columns are missing, new, or of a type that cannot be converted, or a cell cannot be read: with column,
+            row (counted from one), value, and what to do.
         TableError
-            If a cell cannot be read: with column, row (counted from one), value, and what to do.
+            If a number is infinite.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> encoder = TableEncoder(Schema.infer(pd.DataFrame({"amount": [8.0, 12.0, 10.0, 10.0]})))
+        >>> encoder.encode(pd.DataFrame({"amount": ["10", None]})).values.ravel()
+        array([ 0., nan], dtype=float32)
         """
         table, positions = self._match(X)
         layout, n_rows = self.schema.layout(), table.n_rows
@@ -120,6 +138,24 @@ class TableEncoder:
             As many rows as `like` has.
         like : frame or ndarray
             The table that the rows come from.
+
+        Returns
+        -------
+        frame or ndarray
+            Of the library of `like`, with its index.
+
+        Raises
+        ------
+        TableError
+            If the numbers of rows differ.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"shop": ["a", "b", "a"]}, index=[7, 8, 9])
+        >>> encoder = TableEncoder(Schema.infer(frame, kinds={"shop": "categorical"}))
+        >>> encoder.decode(encoder.encode(frame), frame).loc[8, "shop"]
+        'b'
         """
         table, positions = self._match(like)
         if len(encoded) != table.n_rows:

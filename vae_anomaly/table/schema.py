@@ -75,12 +75,25 @@ class Schema:
         sample_weight : array-like of shape (n_rows,), optional
             Frequency weights: two is the row twice, zero is no row at all.
 
+        Returns
+        -------
+        Schema
+            One column for each of the input.
+
         Raises
         ------
         TableError
             If the table cannot be used as it is, naming column, row and remedy.
         ParameterError
             If a parameter is outside its domain.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> codes = pd.DataFrame({"branch": [1, 5, 3, 5], "day": ["2025-01-06", "2025-01-07", "2025-01-09", None]})
+        >>> schema = Schema.infer(codes, kinds={"branch": "categorical"})
+        >>> [(column.name, str(column.kind), column.n_missing) for column in schema.columns]
+        [('branch', 'categorical', 0.0), ('day', 'datetime', 1.0)]
         """
         check_params("Schema.infer", {"max_categories": max_categories}, {"max_categories": (Number(1, integer=True),)})
         table = as_table(X)
@@ -111,13 +124,39 @@ class Schema:
         return tuple(column for column in self.columns if not isinstance(column, IdentifierColumn))
 
     def layout(self) -> Layout:
-        """The parts of the encoded table: sorted by kind, and by column within a kind."""
+        """The parts of the encoded table: sorted by kind, and by column within a kind.
+
+        Returns
+        -------
+        Layout
+            What the model needs to know of the table.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> layout = Schema.infer(pd.DataFrame({"shop": list("abca"), "amount": [9.5, 12.0, 7.25, 8.0]})).layout()
+        >>> [(layout.columns[part.column], str(part.kind)) for part in layout.parts]
+        [('amount', 'value'), ('shop', 'category')]
+        """
         parts: list[Part] = [part for index, column in enumerate(self.modelled_columns) for part in column.parts(index)]
         order = list(PartKind)
         return Layout(self.modelled, tuple(sorted(parts, key=lambda part: order.index(part.kind))))
 
     def to_json(self) -> dict[str, Any]:
-        """The schema as JSON values."""
+        """The schema as JSON values.
+
+        Returns
+        -------
+        dict
+            Numbers, texts, booleans and lists of them, from which `from_json` builds an equal schema.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> data = Schema.infer(pd.DataFrame({"amount": [9.5, 12.0, 7.25]})).to_json()
+        >>> data["columns"][0]["kind"], data["columns"][0]["minimum"], data["n_rows"]
+        ('numeric', 7.25, 3.0)
+        """
         columns = [{"kind": str(column.kind), **strict_json.dump(column)} for column in self.columns]
         return {"columns": columns, "n_rows": self.n_rows, "named": self.named}
 
@@ -125,10 +164,28 @@ class Schema:
     def from_json(cls, data: Any) -> Schema:
         """Build a schema from what `to_json` gave.
 
+        Parameters
+        ----------
+        data : dict
+            Trusted in nothing: every key, type and range is checked.
+
+        Returns
+        -------
+        Schema
+            Equal to the one that was written.
+
         Raises
         ------
         ValueError
             If anything is missing, unknown or of the wrong type: with its path, what was expected, and what was found.
+
+        Examples
+        --------
+        >>> Schema.from_json({"columns": [{"kind": "secret"}], "n_rows": 3, "named": True})
+        Traceback (most recent call last):
+            ...
+        ValueError: At schema.columns[0].kind: expected 'numeric' or 'categorical' or 'boolean' or 'datetime' or \
+'constant' or 'identifier', found 'secret'.
         """
         strict_json.check_keys(data, {"columns", "n_rows", "named"}, "schema")
         listed, n_rows, named = data["columns"], data["n_rows"], data["named"]
@@ -147,6 +204,24 @@ class Schema:
         """How the columns of `X` differ from those seen in fit, one line each; empty if they do not.
 
         Columns are compared by name, so another order is no difference. Of an array only the number of columns counts.
+
+        Parameters
+        ----------
+        X : frame or ndarray
+            Another table.
+
+        Returns
+        -------
+        str
+            Lines that begin with - (missing), + (new) or ~ (of another type).
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> schema = Schema.infer(pd.DataFrame({"amount": [9.5, 12.0, 7.25]}))
+        >>> print(schema.diff(pd.DataFrame({"amuont": [9.5]})))
+          - amount (float64): missing
+          + amuont (float64): not seen in fit (near: 'amount')
         """
         table = as_table(X)
         if table.is_array or not self.named:
