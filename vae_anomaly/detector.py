@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -320,12 +321,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
                 f"Found n_samples={measure.total:g} (after sample_weight) while a minimum of 2 is required by "
                 "VAEDetector: one sample says nothing of what is usual. Give it more rows."
             )
-        history = [] if model is None else list(self.history_)
-        model = (model or self._new_model(schema, table, measure, seed)).to(device)
-        source = ResidentRows if fits(table.nbytes, device) else StreamedRows
-        config = self._training_config(n_steps, learning_rate, device)
-        trainer = Trainer(model, source(table, device), measure, config, seed)
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
+        history = [] if model is None else list(self.history_)
 
         def save(snapshot: TabularVAE, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
@@ -337,7 +334,11 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             few_threads(device, max(self.hidden)),
             Watching(self.callbacks, self.patience, self.verbose, tasks) as watching,
         ):
-            result = trainer.run(watching.callbacks, save)
+            # A copy, because training that goes on may fail or be interrupted, and the fitted weights must survive it.
+            model = (copy.deepcopy(model) if model else self._new_model(schema, table, measure, seed)).to(device)
+            rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
+            config = self._training_config(n_steps, learning_rate, device)
+            result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
         history += [evaluation.to_json() for evaluation in result.history]
         self._finish(schema, model, fitted, history, {"n_rows": measure.total, **result.figures()})
 
@@ -361,6 +362,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _set_schema(self, schema: Schema) -> None:
         self.schema_, self.n_features_in_ = schema, len(schema.names)
+        self.__dict__.pop("feature_names_in_", None)
         if schema.named:
             self.feature_names_in_ = np.asarray(schema.names, dtype=object)
 
@@ -664,12 +666,11 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
         """A frame as it is, anything else as a checked array; scikit-learn's own messages where they are known."""
-        if reset:
-            self.__dict__.pop("feature_names_in_", None)
         named = not reset and hasattr(self, "feature_names_in_")
         if nw.dependencies.is_into_dataframe(X) and (reset or named):
             return X
-        array = as_array(self, X, reset=reset)
+        # Validation notes columns on what it validates for: a fit that fails must not leave them on a fitted detector.
+        array = as_array(copy.copy(self) if reset else self, X, reset=reset)
         return pd.DataFrame(array, columns=self.feature_names_in_) if named else array
 
     def __sklearn_tags__(self) -> Tags:
