@@ -43,7 +43,7 @@ class Reading(StrEnum):
     TEXT = "text"
 
 
-@dataclass
+@dataclass(eq=False)  # comparing by value would leave it without a hash, which some handlers of errors need
 class UnreadableCellError(Exception):
     """A cell that is not what its column needs; callers add the names of the column and the row."""
 

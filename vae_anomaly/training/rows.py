@@ -28,6 +28,9 @@ MAX_HELD_OUT = 512
 STEPS_AT_ONCE = 8
 """Steps whose rows are gathered by one call."""
 
+STEPS_IN_TRANSIT = 64
+"""Steps whose rows travel to the device together: enough to make a transfer pay, few enough to fit beside the model."""
+
 
 @final
 class RowMeasure:
@@ -65,7 +68,7 @@ class RowMeasure:
         return self._order[index]
 
     def draw(self, n_steps: int, n_rows: int, generator: torch.Generator) -> Int64[Tensor, "steps members rows"]:
-        """Random training rows for each step and member, never a row that the member holds out."""
+        """Random training rows for each step and member, never from the places that the member holds out."""
         u = torch.rand((n_steps, len(self._start), n_rows), generator=generator, dtype=torch.float64)
         u = u * (1.0 - self.held_out_share)
         return self._rows_at(torch.where(u < self._start, u, u + self.held_out_share))
@@ -124,7 +127,7 @@ class ResidentRows:
 
     def batches(self, indices: Int64[Tensor, "steps members rows"]) -> Iterator[Batch]:
         """Gather on the device, a few steps at once to spare calls."""
-        for some in indices.to(self._device).split(STEPS_AT_ONCE):  # type: ignore[no-untyped-call]
+        for some in torch.split(indices.to(self._device), STEPS_AT_ONCE):
             yield from _steps(_gather(self._rows, some))
 
 
@@ -136,10 +139,11 @@ class StreamedRows:
         self._rows, self._device = Batch.of(table), device
 
     def batches(self, indices: Int64[Tensor, "steps members rows"]) -> Iterator[Batch]:
-        """Gather on the host, move once, then cut into steps."""
+        """Gather many steps on the host, move them at once, then cut them into steps."""
         pin = self._device.type == "cuda"
 
         def move(block: Tensor) -> Tensor:
             return (block.pin_memory() if pin else block).to(self._device, non_blocking=pin)
 
-        yield from _steps(_gather(self._rows, indices).map(move))
+        for some in torch.split(indices, STEPS_IN_TRANSIT):
+            yield from _steps(_gather(self._rows, some).map(move))
