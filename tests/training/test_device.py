@@ -25,6 +25,12 @@ def test_a_word_that_is_no_device_is_refused():
         choose_device("gpu please")
 
 
+@pytest.mark.parametrize("name", ["meta", "xpu"])
+def test_a_device_that_the_model_never_runs_on_is_refused(name):
+    with pytest.raises(ParameterError, match=rf"'{name}'.*Found: cpu"):
+        choose_device(name, Probe(cuda=lambda: False, mps=lambda: False))
+
+
 def test_a_named_device_is_taken():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("cuda:1", Probe(cuda=lambda: True)) == torch.device("cuda:1")

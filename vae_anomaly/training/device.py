@@ -75,7 +75,7 @@ def choose_device(requested: str, probe: Probe | None = None) -> torch.device:
             f"The 'device' parameter must be 'auto' or a device of torch such as 'cpu', 'cuda', 'cuda:0' or 'mps'. "
             f"Got {requested!r} instead."
         ) from error
-    if device.type in available and not available[device.type]():
+    if device.type not in available or not available[device.type]():
         there = [name for name, is_there in available.items() if is_there()]
         raise ParameterError(
             f"The 'device' parameter asks for {requested!r}, which torch does not find on this machine. "
