@@ -461,3 +461,53 @@ def test_any_change_of_a_constant_is_surprising():
 def test_a_collapse_is_reported(payments):
     with pytest.warns(TrainingWarning, match="collapsed|no better"):
         VAEDetector(**{**SMALL, "beta": 1e4, "max_steps": 200}).fit(payments)
+
+
+# ------------------------------------------------------------------ what goes wrong leaves what was right
+
+
+class _Interruption:
+    def on_evaluation(self, evaluation, save):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("bad", [np.full((30, 2), np.inf), np.zeros((3, 3, 3)), "payments.csv", pd.DataFrame()])
+def test_a_failed_fit_leaves_the_fitted_detector_as_it_was(bad):
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    detector = VAEDetector(n_members=1, hidden=(8,), max_steps=5).fit(rows)
+    before = detector.score_samples(rows)
+    with pytest.raises(ValueError):  # noqa: PT011  (of scikit-learn's words or of ours)
+        detector.fit(bad)
+    assert detector.n_features_in_ == 2
+    assert detector.feature_names_in_.tolist() == ["a", "b"]
+    np.testing.assert_array_equal(detector.score_samples(rows[["b", "a"]]), before)
+    with pytest.raises(SchemaMismatchError):
+        detector.partial_fit(rows.rename(columns={"a": "c"}))
+
+
+@pytest.mark.parametrize("again", ["fit", "partial_fit"])
+def test_an_interrupted_training_leaves_the_fitted_detector_as_it_was(again):
+    rows = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["a", "b"])
+    detector = VAEDetector(n_members=1, hidden=(8,), max_steps=20, warm_start=True).fit(rows)
+    before = detector.score_samples(rows)
+    detector.set_params(callbacks=[_Interruption()])
+    with pytest.raises(KeyboardInterrupt):
+        getattr(detector, again)(rows * 100)
+    np.testing.assert_array_equal(detector.score_samples(rows), before)
+
+
+def test_what_a_mask_hides_is_missing():
+    numbers = np.random.default_rng(0).normal(size=(60, 3))
+    masked = np.ma.masked_array(np.where(numbers > 1, 1e6, numbers), mask=numbers > 1)
+    with_gaps = np.where(numbers > 1, np.nan, numbers)
+    detector = VAEDetector(n_members=1, hidden=(8,), max_steps=40).fit(masked)
+    expected = clone(detector).fit(with_gaps).score_samples(with_gaps)
+    np.testing.assert_array_equal(detector.score_samples(masked), expected)
+
+
+def test_no_rows_and_rows_not_in_memory_are_told(detector, payments):
+    for method in (detector.score_samples, detector.partial_fit, detector.reconstruct, detector.transform):
+        with pytest.raises(TableError, match="at least one row"):
+            method(payments[:0])
+    with pytest.raises(TableError, match="collect"):
+        VAEDetector(max_steps=5).fit(pl.from_pandas(payments).lazy())

@@ -8,9 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from vae_anomaly.errors import TableError
+
 
 def as_array(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:
     """Numbers as a numeric array; text or mixed cells as an array of objects for the schema to sort out."""
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
+        raise TableError(f"Expected a table held in memory, found {type(X).__name__}. Call .collect() first.")
+    if isinstance(X, np.ma.MaskedArray):  # scikit-learn would take what lies under the mask for data
+        dtype, gap = (np.float64, np.nan) if X.dtype.kind in "biuf" else (object, None)
+        X = np.ma.filled(X.astype(dtype), gap)
     checks: dict[str, Any] = {"ensure_all_finite": "allow-nan", "reset": reset}
     try:
         array: NDArray[Any] = validate_data(estimator, X, dtype="numeric", **checks)

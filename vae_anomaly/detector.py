@@ -312,7 +312,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         context: Any,
     ) -> None:
         """Encode the rows, train the network (a new one for None), and take what is fitted from the rows."""
-        table = TableEncoder(schema, owner="VAEDetector").encode(X)
+        table = _encoded(schema, X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = choose_device(self.device)
         measure = RowMeasure(table, weight, self.n_members, self.validation_fraction, seed)
@@ -491,7 +491,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "offset_")
-        return TableEncoder(self.schema_, owner="VAEDetector").encode(self._validated(X, reset=False))
+        return _encoded(self.schema_, self._validated(X, reset=False))
 
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score_type == "iwae":
@@ -568,7 +568,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         X = self._validated(X, reset=False)
         encoder = TableEncoder(self.schema_, owner="VAEDetector")
         with exact_products():
-            return encoder.decode(reconstructions(self.model_, encoder.encode(X)), X)
+            return encoder.decode(reconstructions(self.model_, _encoded(self.schema_, X)), X)
 
     # ---------------------------------------------------------------- files
 
@@ -677,6 +677,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
+
+
+def _encoded(schema: Schema, X: Any) -> EncodedTable:
+    table = TableEncoder(schema, owner="VAEDetector").encode(X)
+    if not len(table):
+        raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(schema.names)})).")
+    return table
 
 
 def _jsonable(value: Any) -> Any:
