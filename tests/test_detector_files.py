@@ -48,6 +48,11 @@ def _surplus(manifest, weights):
     weights["encoder.backdoor"] = np.zeros(3, dtype=np.float32)
 
 
+def _not_finite(manifest, weights):
+    name = next(iter(weights))
+    weights[name] = np.full_like(weights[name], np.nan)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -75,6 +80,7 @@ def _surplus(manifest, weights):
         _drop("fitted", "offset"),
         _reshape,
         _surplus,
+        _not_finite,
     ],
 )
 def test_a_file_that_describes_no_detector_is_refused_without_building_it(artifact, tmp_path, change):

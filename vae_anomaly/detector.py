@@ -34,7 +34,7 @@ from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Callback
 from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
-from vae_anomaly.training.trainer import Trainer, TrainingConfig
+from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
 
 AUTO_CONTAMINATION = 0.01
 """What ``contamination="auto"`` is taken for: where to look first, not an estimate."""
@@ -169,10 +169,22 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     >>> from vae_anomaly import VAEDetector, make_transactions
     >>> rows = make_transactions(2_000, random_state=0).drop(columns=["is_fraud", "typology"])
     >>> detector = VAEDetector(max_steps=50, n_members=1, kinds={"transaction_id": "identifier"}).fit(rows)
-    >>> detector.anomaly_score(rows).shape
-    (2000,)
+    >>> detector.anomaly_score(rows).shape, detector.predict(rows)[:3]
+    ((2000,), array([1, 1, 1]))
     >>> detector.column_surprisal(rows).columns[:3].tolist()
     ['timestamp', 'customer_id', 'merchant_id']
+    >>> detector.reconstruct(rows.head(2)).columns.equals(rows.columns), detector.transform(rows).shape
+    (True, (2000, 18))
+
+    It goes on learning, and survives being saved to the last bit:
+
+    >>> import os, tempfile
+    >>> detector = detector.partial_fit(rows.tail(500))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     detector.save(os.path.join(folder, "payments.vaea"))
+    ...     again = VAEDetector.load(os.path.join(folder, "payments.vaea"), device="cpu")
+    >>> bool((again.score_samples(rows) == detector.score_samples(rows)).all())
+    True
     """
 
     schema_: Schema
@@ -315,7 +327,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         table = _encoded(schema, X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = choose_device(self.device)
-        measure = RowMeasure(table, weight, self.n_members, self.validation_fraction, seed)
+        n_members = model.config.n_members if model else self.n_members  # a network that goes on keeps its members
+        measure = RowMeasure(table, weight, n_members, self.validation_fraction, seed)
         if measure.total < 2:
             raise TableError(
                 f"Found n_samples={measure.total:g} (after sample_weight) while a minimum of 2 is required by "
@@ -324,9 +337,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
         history = [] if model is None else list(self.history_)
 
-        def save(snapshot: TabularVAE, path: str | os.PathLike[str]) -> None:
+        def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
+            evaluations = history + [evaluation.to_json() for evaluation in result.history]
+            detector._finish(schema, trained, fitted, evaluations, {"n_rows": measure.total, **result.figures()})
+
+        def save(snapshot: TabularVAE, result: TrainingResult, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
-            checkpoint._finish(schema, snapshot, fitted, history, {})
+            finish(checkpoint, snapshot, result)
             checkpoint.save(path, overwrite=True)
 
         tasks = SklearnTasks(self, context) if context is not None else None
@@ -339,8 +356,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
             config = self._training_config(n_steps, learning_rate, device)
             result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
-        history += [evaluation.to_json() for evaluation in result.history]
-        self._finish(schema, model, fitted, history, {"n_rows": measure.total, **result.figures()})
+        finish(self, model, result)
 
     def _finish(
         self,
@@ -487,7 +503,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         estimate : IwaeEstimate
             `bound` and `standard_error`, each an ndarray of shape (n_samples,), in nats.
         """
-        return self._iwae(self._encode(X), n_samples or self.n_iwae_samples)
+        n_samples = self.n_iwae_samples if n_samples is None else n_samples
+        check_params("VAEDetector.iwae", {"n_samples": n_samples}, {"n_samples": _RULES["n_iwae_samples"]})
+        return self._iwae(self._encode(X), n_samples)
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "offset_")
@@ -654,6 +672,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
             shapes = TabularVAE(schema.layout(), config).state_dict()
         check_weights(artifact, {name: (tuple(tensor.shape), "float32") for name, tensor in shapes.items()})
+        if not all(np.isfinite(array).all() for array in artifact.weights.values()):
+            raise ModelFileError("The weights hold numbers that are not finite: use the file as it was first written.")
         model = TabularVAE(schema.layout(), config)
         model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()})
         fitted = manifest["fitted"]
