@@ -524,3 +524,8 @@ def test_every_misfit_is_listed():
     assert "b: expected (2, 2) float64, found (3,) float64" in message
     assert "c: expected no such array, found (1,) float64" in message
     assert "d: expected () int64, found none (missing)" in message
+
+
+def test_only_a_file_is_replaced(tmp_path):
+    with pytest.raises(OutputError, match="is no file"):
+        write_artifact(tmp_path, {}, {}, overwrite=True)

@@ -124,9 +124,9 @@ def write_artifact(
     >>> folder.cleanup()
     """
     path = Path(path)
-    if os.path.lexists(path) and not overwrite:
-        remedy = "Choose another name, or replace it with --force (in Python: overwrite=True)."
-        raise OutputError(f"{str(path)!r} exists already. {remedy}")
+    if os.path.lexists(path) and not (overwrite and path.is_file()):
+        found = "exists already" if path.is_file() else "is there, and is no file that could be replaced"
+        raise OutputError(f"{str(path)!r} {found}. Name another, or replace a file: --force (overwrite=True).")
     blob = _pack_weights(weights)
     text = _pack_manifest(manifest, blob)
     size, limit = len(text) + len(blob), MAX_FILE_BYTES - _MAX_DIRECTORY_BYTES
@@ -259,7 +259,7 @@ def _zip(members: Mapping[str, bytes]) -> bytes:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.tmp"  # same folder: moving it is then one step
+    temporary = path.parent / f".{path.name[:50]}.{secrets.token_hex(4)}.tmp"  # same folder: moving it is then one step
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -267,15 +267,14 @@ def _write_whole(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"Could not write {str(path)!r}: {reason}. Nothing was left behind or replaced.") from error
+        message = f"Could not write {str(path)!r}: {error.strerror or error}. Nothing was left behind or replaced."
+        raise OutputError(message) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 # Reading, in the order in which a file is audited
-
 _INTACT = "Use an intact copy of the file."
 _NEVER = "It is not opened, because loading one can run code: save the model with its save method instead."
 _WHOLE = "A model is manifest and weights together: use the whole file."
