@@ -281,7 +281,23 @@ def test_targets_that_cannot_be(tmp_path):
         check_target(tmp_path)
     with pytest.raises(OutputError, match=r"Create .*absent first"):
         check_target(tmp_path / "absent" / "out.csv")
+    with pytest.raises(OutputError, match="name to write to"):
+        check_target(tmp_path / ("long" * 100))
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(OutputError, match="exists already"):
+        check_target(tmp_path / "link")
     check_target("-")
+
+
+def test_a_folder_that_may_not_be_written_to_is_told_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="may be written to"):
+        check_target(tmp_path / "out.csv")
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    write_table(pa.table({"a": ["1"]}), tmp_path / ("a" * 251 + ".csv"))
+    assert [len(name) for name in os.listdir(tmp_path)] == [255]
 
 
 @pytest.mark.parametrize(("raised", "seen"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError("no"), OutputError)])

@@ -161,15 +161,19 @@ Create /no/such/folder first.
     """
     if str(target) == STANDARD_STREAM:
         return
-    path = Path(target)
-    if path.is_dir():
+    path, folder = Path(target), Path(target).absolute().parent
+    try:
+        is_folder, is_there = path.is_dir(), path.is_file() or path.is_symlink()
+    except OSError as error:
+        raise OutputError(f"{path}: expected a name to write to, found: {error.strerror}. Name another file.") from None
+    if is_folder:
         raise OutputError(f"{path}: expected a file to write, found a folder. Name a file in it.")
-    if not path.absolute().parent.is_dir():
-        raise OutputError(
-            f"{path}: expected an existing folder to write into, found none. Create {path.absolute().parent} first."
-        )
-    if path.is_file() and not force:
+    if not folder.is_dir():
+        raise OutputError(f"{path}: expected an existing folder to write into, found none. Create {folder} first.")
+    if is_there and not force:
         raise OutputError(f"{path}: exists already. Name another file, or allow it to be replaced (--force).")
+    if not path.exists() and not os.access(folder, os.W_OK):
+        raise OutputError(f"{path}: expected a folder that may be written to, found one that may not. Name another.")
 
 
 def write_table(table: pa.Table, target: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -350,7 +354,7 @@ def _sink(target: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 @contextmanager
 def _moved_when_whole(path: Path) -> Iterator[Path]:
     """A temporary name beside the final one, which the file takes only if the block ends well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name[:50]}.{os.getpid()}.part")  # no name may be too long for its temporary one
     try:
         yield temporary
         with temporary.open("rb") as written:
