@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from vae_anomaly import VAEDetector, make_transactions
+from vae_anomaly import Checkpoint, VAEDetector, make_transactions
 from vae_anomaly.cli import demo as demo_module
 from vae_anomaly.cli import fit as fit_module
 from vae_anomaly.cli.main import COMMANDS, EXIT_CODES, INTERRUPTED, exit_code, run
-from vae_anomaly.errors import TrainingError, VaeAnomalyError
+from vae_anomaly.errors import OutputError, TrainingError, VaeAnomalyError
 from vae_anomaly.table.io import read_table, write_table
 
 QUICK = ["--max-steps", "30", "--members", "1", "--quiet"]
@@ -314,6 +317,54 @@ def test_an_interruption_leaves_no_model(folder, tmp_path, capsys, monkeypatch):
     assert fit(folder / "payments.csv", tmp_path / "m.vaea") == INTERRUPTED
     assert capsys.readouterr().err == "error: interrupted\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_termination_leaves_no_half_file(folder, tmp_path):
+    files = [str(folder / "payments.csv")] * 100
+    command = [sys.executable, "-m", "vae_anomaly", "score", str(folder / "model.vaea"), *files, "-o", "out.csv"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE) as process:  # noqa: S603
+        while not list(tmp_path.iterdir()):
+            assert process.poll() is None
+        process.terminate()
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
+def test_a_full_standard_output_is_an_error_of_one_line(folder):
+    command = [sys.executable, "-m", "vae_anomaly", "inspect", str(folder / "model.vaea"), "--json"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)  # noqa: S603
+    assert done.returncode == exit_code(OutputError())
+    assert b"standard output" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_force_never_replaces_what_the_command_reads(folder, tmp_path, capsys):
+    data, model = tmp_path / "data.csv", tmp_path / "model.vaea"
+    data.write_bytes((folder / "payments.csv").read_bytes())
+    model.write_bytes((folder / "model.vaea").read_bytes())
+    before = data.read_bytes(), model.read_bytes()
+    assert call("fit", data, "-o", data, "--force", *QUICK) == exit_code(OutputError())
+    assert call("score", model, data, "-o", model, "--force") == exit_code(OutputError())
+    assert (data.read_bytes(), model.read_bytes()) == before
+    assert "expected a file that may be replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["-", os.devnull])
+def test_a_model_is_kept_in_a_file(folder, name):
+    assert call("fit", folder / "payments.csv", "-o", name, "--force", *QUICK) == exit_code(OutputError())
+
+
+def test_a_checkpoint_can_be_inspected(tmp_path, capsys):
+    rows = make_transactions(300, random_state=0)[["amount", "category"]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        VAEDetector(n_members=1, max_steps=20, callbacks=[Checkpoint(tmp_path / "c.vaea")]).fit(rows)
+    assert call("inspect", tmp_path / "c.vaea") == 0
+    assert "checkpoint" in capsys.readouterr().out
+    assert call("inspect", tmp_path / "c.vaea", "--json") == 0
 
 
 def test_debug_shows_where_an_error_came_from(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vae_anomaly.errors import ParameterError
+from vae_anomaly.errors import OutputError, ParameterError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,6 +89,33 @@ class Reading:
         from vae_anomaly.table.io import with_decimal_points
 
         return with_decimal_points(table) if self.decimal == "," else table
+
+
+def check_model_target(output: Path, files: Sequence[str]) -> None:
+    """Raise an `OutputError` if a model cannot be kept there, or would take the place of the rows that it is made of.
+
+    Examples
+    --------
+    >>> check_model_target(Path(os.devnull), [])
+    Traceback (most recent call last):
+        ...
+    vae_anomaly.errors.OutputError: /dev/null: expected the name of a file for the model, found a device or a pipe. \
+Name a file.
+    """
+    if str(output) == "-" or (output.exists() and not output.is_file()):
+        raise OutputError(
+            f"{output}: expected the name of a file for the model, found a device or a pipe. Name a file."
+        )
+    check_apart(output, files, "an input file")
+
+
+def check_apart(output: str | os.PathLike[str], sources: Sequence[str | os.PathLike[str]], what: str) -> None:
+    """Raise an `OutputError` if `output` is one of the files that a command reads: --force is not meant for those."""
+    for source in sources:
+        if os.path.exists(output) and os.path.exists(source) and os.path.samefile(output, source):
+            raise OutputError(
+                f"{output}: expected a file that may be replaced, found {what} of this command. Name another."
+            )
 
 
 def parse_contamination(text: str) -> str | float:

@@ -17,6 +17,7 @@ from vae_anomaly.cli._options import (
     Force,
     NoHeader,
     Reading,
+    check_model_target,
     parse_contamination,
     parse_kinds,
 )
@@ -122,6 +123,7 @@ def fit_files(
     from vae_anomaly.table.io import check_target
 
     check_target(output, force=force)
+    check_model_target(output, files)
     rows = training_rows(reading.tables(files), **chosen)
     from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
 

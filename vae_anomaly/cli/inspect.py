@@ -46,14 +46,20 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
 def training(detector: VAEDetector) -> dict[str, Any]:
     """How the model came to be, in a few lines."""
     profile = detector.profile_
+    if "n_steps" not in profile:
+        return {"trained on": "not known: a checkpoint, written before training ended", **_threshold(detector)}
     stopped = " (stopped early)" if profile["stopped_early"] else ""
     return {
         "trained on": f"{profile['n_rows']:,.0f} rows",
         "steps": f"{profile['n_steps']:,}{stopped}",
         "held-out ELBO": f"{profile['held_out_elbo']:.2f} nats a row (columns on their own:"
         f" {profile['baseline_elbo']:.2f})",
-        "threshold": f"alert above {-float(detector.offset_):.2f} nats",
+        **_threshold(detector),
     }
+
+
+def _threshold(detector: VAEDetector) -> dict[str, str]:
+    return {"threshold": f"alert above {-float(detector.offset_):.2f} nats"}
 
 
 def most_uncertain(detector: VAEDetector) -> list[tuple[str, float]]:
@@ -63,7 +69,7 @@ def most_uncertain(detector: VAEDetector) -> list[tuple[str, float]]:
 
 def show_columns(detector: VAEDetector) -> None:
     """Print the schema."""
-    n_rows = detector.profile_["n_rows"]
+    n_rows = detector.schema_.n_rows
     rows = []
     for column in detector.schema_.columns:
         missing = column.n_missing / n_rows if n_rows else 0.0

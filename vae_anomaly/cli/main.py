@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -83,13 +84,18 @@ class _Guard:
                 _say("error: interrupted")
                 raise typer.Exit(INTERRUPTED) from None
             except BrokenPipeError:
-                # Whoever read our output has had enough; without this the interpreter complains again on its way out.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                _silence_stdout()  # whoever read our output has had enough
             except VaeAnomalyError as error:
                 if self.debug:
                     raise
                 _say(f"error: {error}")
                 raise typer.Exit(exit_code(error)) from None
+            except OSError as error:  # files have errors of their own: what is left is standard output
+                if self.debug:
+                    raise
+                _say(f"error: expected to write results to standard output, found: {error.strerror or error}.")
+                _silence_stdout()
+                raise typer.Exit(exit_code(OutputError())) from None
 
         return guarded
 
@@ -109,10 +115,19 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)  # stdout carries results only
 
 
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining again, on its way out, of an output that takes nothing more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"vae-anomaly {__version__}")
         raise typer.Exit
+
+
+def _terminate(number: int, _: Any) -> None:
+    raise SystemExit(128 + number)
 
 
 def build_app() -> typer.Typer:
@@ -137,4 +152,7 @@ def build_app() -> typer.Typer:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code: the entry point ``vae-anomaly``."""
+    for name in ("SIGTERM", "SIGHUP"):  # by themselves they would leave half-written temporary files behind
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
     build_app()(args=list(arguments) if arguments is not None else None, prog_name="vae-anomaly")

@@ -17,6 +17,7 @@ from vae_anomaly.cli._options import (
     Model,
     NoHeader,
     Reading,
+    check_apart,
 )
 from vae_anomaly.cli._print import emit_json, note, page_width, show_facts, show_table
 from vae_anomaly.errors import ParameterError
@@ -96,6 +97,7 @@ def score_files(
 
     if output is not None:
         check_target(output, force=force)
+        check_apart(output, [model], "the model")
     table = reading.tables(files)
     from vae_anomaly.cli._rows import score_rows
     from vae_anomaly.detector import VAEDetector
