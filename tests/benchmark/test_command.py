@@ -16,6 +16,7 @@ from vae_anomaly.benchmark import worker
 from vae_anomaly.benchmark.environment import Environment, environment
 from vae_anomaly.benchmark.files import FILES, FileRun
 from vae_anomaly.benchmark.process import run_task
+from vae_anomaly.benchmark.quality_command import quality_command
 from vae_anomaly.benchmark.speed import SpeedRun, with_ratios
 from vae_anomaly.benchmark.table import write_runs
 from vae_anomaly.errors import VaeAnomalyError
@@ -77,7 +78,10 @@ def test_nothing_to_measure_is_an_error(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["speed", "--rows", "0"], ["speed", "--peers", "LOF"], ["files"], ["files", "--data-dir=.", "--only", "iris"]],
+    [[], ["speed", "--rows", "0"], ["speed", "--peers", "LOF"], ["files"], ["files", "--data-dir=.", "--only", "iris"]]
+    + [
+        ["quality", "--data-dir=.", *options] for options in (["--suite", "best"], ["--seeds", "0"], ["--variant", "3"])
+    ],
 )
 def test_wrong_usage_is_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as leaving:
@@ -89,18 +93,23 @@ def test_wrong_usage_is_code_2(arguments, capsys):
 def test_every_command_of_the_readme_parses_and_every_file_is_named_there():
     text = README.read_text(encoding="utf-8")
     commands = re.findall(r"^    python -m vae_anomaly\.benchmark (.+)$", text, flags=re.MULTILINE)
-    assert len(commands) >= 4
+    assert len(commands) >= 6
     assert {command._parser().parse_args(line.split()).command for line in commands} == {
         command.speed_command,
         command.files_command,
+        quality_command,
     }
     assert all(f"`{file.path}`" in text and (f"`{file.label}`" in text or not file.header) for file in FILES.values())
 
 
-def test_what_starts_the_measurements_is_small():
-    """The system counts a parent's memory as the peak of the process that it starts."""
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "vae_anomaly.benchmark", "speed", "--help"],
+@pytest.mark.parametrize(
+    "arguments",
+    [["vae_anomaly.benchmark", "speed"], ["vae_anomaly.benchmark", "quality"], ["vae_anomaly", "benchmark"]],
+)
+def test_what_starts_the_measurements_is_small(arguments):
+    """The system counts a parent's memory as the peak of the process that it starts; and help answers at once."""
+    done = subprocess.run(  # noqa: S603 - this interpreter
+        [sys.executable, "-X", "importtime", "-m", *arguments, "--help"],
         capture_output=True,
         text=True,
         check=True,

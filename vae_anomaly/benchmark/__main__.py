@@ -1,4 +1,4 @@
-"""``python -m vae_anomaly.benchmark speed`` and ``... files``."""
+"""``python -m vae_anomaly.benchmark speed``, ``... files`` and ``... quality``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 
-from vae_anomaly.benchmark import files, speed
+from vae_anomaly.benchmark import files, quality_command, speed
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
 from vae_anomaly.benchmark.environment import environment, show_environment
+from vae_anomaly.benchmark.quality_command import positive
 from vae_anomaly.benchmark.table import check_output, figure, show, write_runs
 from vae_anomaly.errors import VaeAnomalyError
 
 _MB = 1e6
+_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,13 +32,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0 if everything was measured, 1 if something could not be.
     """
-    chosen = _parser().parse_args(arguments)
     try:
-        check_output(chosen.output, force=chosen.force)
-        return int(chosen.command(chosen))
+        return run(arguments)
     except VaeAnomalyError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def run(arguments: Sequence[str] | None = None, *, program: str = "python -m vae_anomaly.benchmark") -> int:
+    """Do the same under another name, and let errors through.
+
+    Parameters
+    ----------
+    arguments : sequence of str or None, default=None
+        The command line; None takes that of the process.
+    program : str
+        What help calls it.
+
+    Returns
+    -------
+    int
+        As of `main`.
+
+    Raises
+    ------
+    VaeAnomalyError
+        If nothing could be measured.
+    """
+    chosen = _parser(program).parse_args(arguments)
+    check_output(chosen.output, force=chosen.force)
+    return int(chosen.command(chosen))
 
 
 def speed_command(chosen: argparse.Namespace) -> int:
@@ -121,18 +149,21 @@ def _exit_code(failures: Sequence[str | None]) -> int:
     return 1 if n_failed else 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m vae_anomaly.benchmark", description="Measure beside peers.")
+def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="Measure beside peers.")
     commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
     _add_speed(commands.add_parser("speed", help="fit and score seconds, and memory, on a synthetic table"))
     _add_files(commands.add_parser("files", help="detection quality of the shell commands on files as they are"))
+    quality = commands.add_parser("quality", help="detection quality by fixed protocols: detectors, data sets, seeds")
+    quality_command.add_options(quality)
+    _add_output(quality)
     return parser
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rows", type=_positive, nargs="+", default=[20_000, 100_000], metavar="N")
-    parser.add_argument("--columns", type=_positive, default=30, metavar="N")
-    parser.add_argument("--repeats", type=_positive, default=1, metavar="N", help="medians over so many")
+    parser.add_argument("--rows", type=positive, nargs="+", default=[20_000, 100_000], metavar="N")
+    parser.add_argument("--columns", type=positive, default=30, metavar="N")
+    parser.add_argument("--repeats", type=positive, default=1, metavar="N", help="medians over so many")
     parser.add_argument("--memory-rows", type=int, default=MEMORY_ROWS, metavar="N", help="0: memory is not measured")
     parser.add_argument("--peers", nargs="*", choices=speed.PEERS, default=list(speed.PEERS))
     _add_output(parser)
@@ -142,7 +173,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="the README says what lies in it")
     parser.add_argument("--only", nargs="+", choices=list(files.FILES), default=list(files.FILES), metavar="NAME")
-    parser.add_argument("--seeds", type=_positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(parser)
     parser.set_defaults(command=files_command)
 
@@ -150,13 +181,6 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_output(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", help="a row for each run: CSV, or Parquet by extension")
     parser.add_argument("--force", action="store_true", help="replace an existing file")
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of 1 or more, found {number}")
-    return number
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def write_runs(
     Parameters
     ----------
     rows : sequence of mapping
-        The runs, all with the same names.
+        The runs, all with the same names. One that says where it was measured itself is believed.
     where : Environment
         Where they were measured.
     target : str
@@ -39,7 +39,7 @@ def write_runs(
 
     from vae_anomaly.table.io import write_table
 
-    table = pa.Table.from_pylist([{"benchmark": benchmark, **row, **asdict(where)} for row in rows])
+    table = pa.Table.from_pylist([{"benchmark": benchmark, **row, **asdict(where), **row} for row in rows])
     write_table(table, target, force=force)
 
 

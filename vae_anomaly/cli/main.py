@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from vae_anomaly._version import __version__
-from vae_anomaly.cli import demo, evaluate, fit, inspect, score
+from vae_anomaly.cli import benchmark, demo, evaluate, fit, inspect, score
 from vae_anomaly.errors import (
     ModelFileError,
     OutputError,
@@ -35,7 +35,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate.evaluate,
     "inspect": inspect.inspect,
     "demo": demo.demo,
+    "benchmark": benchmark.benchmark,
 }
+CONTEXTS = {"benchmark": benchmark.CONTEXT}
 
 EXIT_CODES: tuple[tuple[type[VaeAnomalyError], int, str], ...] = (
     (ParameterError, 2, "wrong usage: an option or its value"),
@@ -146,7 +148,7 @@ def build_app() -> typer.Typer:
         guard.debug = debug
 
     for name, command in COMMANDS.items():
-        app.command(name)(guard.around(command))
+        app.command(name, context_settings=CONTEXTS.get(name))(guard.around(command))
     return app
 
 
