@@ -262,3 +262,14 @@ def test_no_warning_without_a_reason():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Schema.infer(pd.DataFrame({"amount": [1.5, 2.5, 9.0], "paid": ["a", "b", "c"]}))
+
+
+@pytest.mark.parametrize(("stray", "what"), [("abc", "numbers"), ("12/31/2024", "dates")])
+def test_a_few_texts_among_numbers_or_dates_are_told(stray, what):
+    if what == "numbers":
+        cells = [f"{number / 10}" for number in range(100)] * 2
+    else:
+        cells = [str(day) for day in np.arange("2024-01-01", "2024-04-10", dtype="datetime64[D]")] * 2
+    with pytest.warns(SchemaWarning, match=rf"nearly all of its values are {what}: 'a', because of '{stray}'"):
+        schema = Schema.infer(pd.DataFrame({"a": [*cells, stray]}))
+    assert schema.columns[0].kind == "categorical"

@@ -199,10 +199,15 @@ def truth_words(text: Any) -> tuple[str, str] | None:
     return None
 
 
+def looks_like(text: Any, what: str) -> Any:
+    """Which clean texts look like a ``"number"``, a ``"date"``, or a number with a ``"decimal comma"``."""
+    patterns = {"number": _NUMBER, "date": _DATE, "decimal comma": _DECIMAL_COMMA}
+    return pc.match_substring_regex(text, patterns[what])
+
+
 def share_of(text: Any, what: str) -> float:
-    """Share of the clean texts that look like a ``"number"`` or like a number with a ``"decimal comma"``."""
-    pattern = _NUMBER if what == "number" else _DECIMAL_COMMA
-    return float(pc.mean(pc.match_substring_regex(text, pattern).cast(pa.float64())).as_py() or 0.0)
+    """Share of the clean texts that look like `what`."""
+    return float(pc.mean(looks_like(text, what).cast(pa.float64())).as_py() or 0.0)
 
 
 def _works(convert: Callable[[Any], Any], cells: Any) -> bool:

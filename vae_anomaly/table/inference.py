@@ -20,6 +20,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,7 +31,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from vae_anomaly.errors import TableError
+from vae_anomaly.errors import SchemaWarning, TableError
 from vae_anomaly.table.cells import (
     Reading,
     UnreadableCellError,
@@ -39,6 +40,7 @@ from vae_anomaly.table.cells import (
     clean_text,
     is_moment,
     is_text,
+    looks_like,
     read_moments,
     read_numbers,
     reads_as_moments,
@@ -176,7 +178,23 @@ def _text(facts: Facts) -> Column:
         if share_of(text, "number") > _NEARLY_UNIQUE:
             _refuse_stray_text(facts)
         return _identifier(facts, len(distinct.values))
+    _warn_of_stray_text(facts)
     return _categorical(facts, keep_single=False)
+
+
+def _warn_of_stray_text(facts: Facts) -> None:
+    """A column of numbers or dates with a few other texts in it becomes a category: say so."""
+    text = facts.distinct.values
+    for what in ("number", "date"):
+        if len(text) > _FEWEST_UNIQUE_TEXTS and share_of(text, what) > _NEARLY_UNIQUE:
+            stray = text.filter(pc.invert(looks_like(text, what)))[0].as_py()
+            warnings.warn(
+                f"Taken as text, although nearly all of its values are {what}s: {facts.name!r}, because of {stray!r} "
+                f"and the like. If it holds {what}s, repair those cells or empty them; to confirm, pass "
+                f"kinds={{{facts.name!r}: 'categorical'}}.",
+                SchemaWarning,
+                stacklevel=2,
+            )
 
 
 def _first_like_comma(text: Any) -> Any:
