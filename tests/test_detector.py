@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,9 @@ from vae_anomaly import (
     VAEDetector,
     make_transactions,
 )
+
+# Most of these detectors train too briefly to learn much, and say so.
+pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.errors.TrainingWarning")
 
 SMALL = {"n_members": 2, "hidden": (32,), "latent": 4, "max_steps": 100}
 
@@ -432,7 +436,6 @@ def test_an_unfitted_detector_says_so(payments, tmp_path):
             call(VAEDetector())
 
 
-@pytest.mark.filterwarnings("ignore::vae_anomaly.errors.TrainingWarning")
 @pytest.mark.parametrize(
     "frame",
     [
@@ -449,7 +452,6 @@ def test_odd_tables_give_finite_scores(frame):
     assert np.isfinite(detector.score_samples(frame)).all()
 
 
-@pytest.mark.filterwarnings("ignore::vae_anomaly.errors.TrainingWarning")
 def test_any_change_of_a_constant_is_surprising():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"version": ["v1"] * 300, "x": rng.normal(size=300)})
@@ -511,3 +513,27 @@ def test_no_rows_and_rows_not_in_memory_are_told(detector, payments):
             method(payments[:0])
     with pytest.raises(TableError, match="collect"):
         VAEDetector(max_steps=5).fit(pl.from_pandas(payments).lazy())
+
+
+def test_a_fitted_network_keeps_its_members_when_it_goes_on(payments):
+    detector = VAEDetector(**SMALL).fit(payments)
+    n_members = detector.model_.config.n_members
+    assert detector.set_params(n_members=n_members + 1).partial_fit(payments).model_.config.n_members == n_members
+
+
+def test_a_checkpoint_says_as_much_of_its_training_as_a_model(payments, tmp_path):
+    detector = VAEDetector(**SMALL, callbacks=[Checkpoint(tmp_path / "c.vaea")]).fit(payments)
+    checkpoint = VAEDetector.load(tmp_path / "c.vaea")
+    assert set(checkpoint.profile_) == set(detector.profile_)
+    assert checkpoint.history_ == detector.history_
+
+
+def test_columns_without_dependence_are_reported_and_others_are_not(payments):
+    """An autoencoder can copy independent columns, and its ELBO is then high; but shuffled rows it copies as well."""
+    independent = np.random.default_rng(0).normal(size=(1_000, 6))
+    with pytest.warns(TrainingWarning, match="no dependence"):
+        VAEDetector(max_steps=200).fit(independent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learnt = VAEDetector(max_steps=200).fit(payments)
+    assert learnt.profile_["dependence"] > 5 * learnt.profile_["dependence_error"]

@@ -10,6 +10,8 @@ import pytest
 from vae_anomaly import ModelFileError, VAEDetector, make_transactions
 from vae_anomaly.artifact import read_artifact, write_artifact
 
+pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.errors.TrainingWarning")
+
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):

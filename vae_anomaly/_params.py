@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Protocol
 
+import numpy as np
+
 from vae_anomaly.errors import ParameterError
 
 
@@ -124,3 +126,20 @@ or 'auto'. Got 0.9 instead.
         if not any(rule.allows(values[name]) for rule in alternatives):
             domain = " or ".join(str(rule) for rule in alternatives)
             raise ParameterError(f"The {name!r} parameter of {owner} must be {domain}. Got {values[name]!r} instead.")
+
+
+def to_json(value: Any) -> Any:
+    """A constructor parameter as JSON; a RandomState, which has none, becomes None.
+
+    Examples
+    --------
+    >>> to_json((np.int64(3), {"amount": "numeric"}))
+    [3, {'amount': 'numeric'}]
+    """
+    if isinstance(value, np.random.RandomState):
+        return None
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return [to_json(item) for item in value] if isinstance(value, (tuple, list)) else value

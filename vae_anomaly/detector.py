@@ -19,7 +19,8 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._inputs import as_array, frequency_weights
-from vae_anomaly._params import Instance, Number, OneOf, Rule, Several, check_params
+from vae_anomaly._params import check_params, to_json
+from vae_anomaly._rules import RULES
 from vae_anomaly._version import __version__
 from vae_anomaly._watching import SklearnTasks, Watching
 from vae_anomaly.artifact import Artifact, check_weights, read_artifact, write_artifact
@@ -44,34 +45,6 @@ _FIT_ROWS = 20_000
 
 _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
-
-_RULES: dict[str, tuple[Rule, ...]] = {
-    "score_type": (OneOf(("elbo", "reconstruction", "iwae")),),
-    "contamination": (Number(0, 0.5), OneOf(("auto",))),
-    "n_members": (Number(1, 256, integer=True),),
-    "hidden": (Several(Number(1, 65_536, integer=True)),),
-    "latent": (Number(1, 65_536, integer=True),),
-    "beta": (Number(0, open_high=True),),
-    "dof": (Number(0, open_low=True, open_high=True),),
-    "max_steps": (Number(1, integer=True),),
-    "batch_size": (Number(1, integer=True),),
-    "learning_rate": (Number(0, open_low=True, open_high=True),),
-    "validation_fraction": (Number(0, 0.5),),
-    "patience": (Number(1, integer=True), OneOf((None,))),
-    "max_categories": (Number(1, 65_536, integer=True),),
-    "kinds": (Instance((Mapping,), "a mapping of column names to kinds"), OneOf((None,))),
-    "n_iwae_samples": (Number(1, integer=True),),
-    "warm_start": (OneOf((True, False)),),
-    "device": (Instance((str,), "'auto' or a device of torch such as 'cpu' or 'cuda:0'"),),
-    "precision": (OneOf(("auto", "float32", "bfloat16")),),
-    "callbacks": (Several(Instance((Callback,), "a callback with an on_evaluation method"), 0), OneOf((None,))),
-    "verbose": (OneOf((True, False)),),
-    "random_state": (
-        Number(0, 2**32 - 1, integer=True),
-        Instance((np.random.RandomState,), "a RandomState"),
-        OneOf((None,)),
-    ),
-}
 
 
 class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
@@ -162,6 +135,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     detection using reconstruction probability"; Vincent et al. (2008) for the denoising.
 
     `sample_weight` are frequency weights: weight 2 is the same as the row twice, bit for bit.
+
+    `offset_` belongs to the score that it was fitted with: after a change of `score_type` or `beta`, fit again.
 
     Examples
     --------
@@ -269,7 +244,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         TrainingError
             If training diverged and could not be rescued.
         """
-        check_params("VAEDetector", self.get_params(deep=False), _RULES)
+        check_params("VAEDetector", self.get_params(deep=False), RULES)
         context = self._init_callback_context(max_subtasks=None)
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         continued = self.warm_start and hasattr(self, "model_")
@@ -306,7 +281,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         if not hasattr(self, "model_"):
             self.fit(X, y, sample_weight=sample_weight)
             return self
-        check_params("VAEDetector", self.get_params(deep=False), _RULES)
+        check_params("VAEDetector", self.get_params(deep=False), RULES)
         X = self._validated(X, reset=False)
         weight = frequency_weights(X, sample_weight)
         n_steps, learning_rate = max(1, self.max_steps // 4), self.learning_rate / 3
@@ -332,7 +307,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         if measure.total < 2:
             raise TableError(
                 f"Found n_samples={measure.total:g} (after sample_weight) while a minimum of 2 is required by "
-                "VAEDetector: one sample says nothing of what is usual. Give it more rows."
+                "VAEDetector: one sample says nothing of what is usual. Give it more rows; if sample_weight is given, "
+                "it counts rows, and must add up to 2 or more."
             )
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
         history = [] if model is None else list(self.history_)
@@ -366,15 +342,17 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         history: list[dict[str, float]],
         figures: dict[str, Any],
     ) -> None:
-        """Set all that is fitted, at once: a fit that fails leaves an earlier one as it was."""
-        self._set_schema(schema)
-        self.model_, self.history_ = model, history
-        terms = list(self._column_terms(fitted))
-        scores = self._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else self._summed(terms)
-        self.offset_ = float(np.percentile(scores, 100 * self._share()))
+        """Set all that is fitted, or nothing: a fit that fails or is interrupted leaves an earlier one as it was."""
+        trial = copy.copy(self)
+        trial._set_schema(schema)
+        trial.model_, trial.history_ = model, history
+        terms = list(trial._column_terms(fitted))
+        scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else self._summed(terms)
+        trial.offset_ = float(np.percentile(scores, 100 * self._share()))
         surprisal = np.concatenate([columns for columns, _ in terms]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
-        self.profile_ = {**figures, "column_surprisal": means}
+        trial.profile_ = {**figures, "column_surprisal": means}
+        self.__dict__.update(trial.__dict__)
 
     def _set_schema(self, schema: Schema) -> None:
         self.schema_, self.n_features_in_ = schema, len(schema.names)
@@ -504,7 +482,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             `bound` and `standard_error`, each an ndarray of shape (n_samples,), in nats.
         """
         n_samples = self.n_iwae_samples if n_samples is None else n_samples
-        check_params("VAEDetector.iwae", {"n_samples": n_samples}, {"n_samples": _RULES["n_iwae_samples"]})
+        check_params("VAEDetector.iwae", {"n_samples": n_samples}, {"n_samples": RULES["n_iwae_samples"]})
         return self._iwae(self._encode(X), n_samples)
 
     def _encode(self, X: Any) -> EncodedTable:
@@ -606,7 +584,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             If the file exists and may not be overwritten, or cannot be written.
         """
         check_is_fitted(self, "offset_")
-        params = {key: _jsonable(value) for key, value in self.get_params(deep=False).items() if key != "callbacks"}
+        params = {key: to_json(value) for key, value in self.get_params(deep=False).items() if key != "callbacks"}
         manifest = {
             "estimator": "VAEDetector",
             "params": params,
@@ -664,10 +642,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         if manifest["estimator"] != "VAEDetector":
             raise ModelFileError(f"The file holds a {manifest['estimator']!r}; expected a 'VAEDetector'.")
         detector = cls(**manifest["params"])
-        check_params("VAEDetector", detector.get_params(deep=False), _RULES)
+        check_params("VAEDetector", detector.get_params(deep=False), RULES)
         network = manifest["network"]
         config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
-        check_params("VAEDetector", asdict(config), {key: _RULES[key] for key in asdict(config)})
+        check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
         schema = Schema.from_json(manifest["schema"])
         with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
             shapes = TabularVAE(schema.layout(), config).state_dict()
@@ -704,14 +682,3 @@ def _encoded(schema: Schema, X: Any) -> EncodedTable:
     if not len(table):
         raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(schema.names)})).")
     return table
-
-
-def _jsonable(value: Any) -> Any:
-    """A constructor parameter as JSON; a RandomState, which has none, becomes None."""
-    if isinstance(value, np.random.RandomState):
-        return None
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return [_jsonable(item) for item in value] if isinstance(value, (tuple, list)) else value

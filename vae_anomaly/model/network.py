@@ -142,6 +142,7 @@ class Encoder(nn.Module):
         return Posterior(mu, log_var.clamp(-10.0, 6.0))
 
     def _inputs(self, batch: Batch, noise_level: Tensor) -> Tensor:
+        # The order is part of the model file's format: a change of it needs a new format number.
         members = self.embedding.shape[0]
         binary, category = batch.codes[..., : self.n_binary], batch.codes[..., self.n_binary :]
         blocks = [noise_level]

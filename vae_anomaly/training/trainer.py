@@ -20,9 +20,12 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from vae_anomaly.errors import DeviceWarning, TrainingError, TrainingWarning
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
-from vae_anomaly.model.objective import Noise, mean_elbo, training_elbo
+from vae_anomaly.model.objective import Noise, mean_elbo, posterior, training_elbo
 from vae_anomaly.training.callbacks import Callback, Evaluation
 from vae_anomaly.training.rows import RowMeasure, RowSource
+
+Save = Callable[["TabularVAE", "TrainingResult", "str | os.PathLike[str]"], None]
+"""Writes a model that is still being trained, with what came of it so far."""
 
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less than this over the rows carries nothing (Burda et al. 2016)."""
@@ -43,7 +46,8 @@ class TrainingConfig:
     weight_decay : float
         Of AdamW (Loshchilov & Hutter 2019).
     clip : float
-        Largest norm of a step's gradient, per member.
+        Largest norm of a step's gradient, as a mean over members: that of all together is limited to
+        clip · √n_members.
     ema : float
         Decay of the averaged weights; the average is the model (Polyak & Juditsky 1992).
     beta : float
@@ -83,6 +87,10 @@ class TrainingResult:
         Every evaluation.
     held_out_elbo, baseline_elbo : float
         Mean over held-out rows in nats per row: of the weights that were kept, and of the columns' marginals alone.
+    dependence, dependence_error : float
+        How many nats per row held-out rows lose when each of their parts is shuffled over the rows by itself, and the
+        standard error of that. An ELBO above the baseline is no proof of dependence learnt: an autoencoder can copy
+        independent columns through its latent space. Shuffled rows it copies as well, unless it knows better.
     active_latents : int
         Latent dimensions in use, of the member that uses fewest.
     n_rollbacks : int
@@ -94,6 +102,8 @@ class TrainingResult:
     history: list[Evaluation]
     held_out_elbo: float
     baseline_elbo: float
+    dependence: float
+    dependence_error: float
     active_latents: int
     n_rollbacks: int
     stopped_early: bool
@@ -107,6 +117,8 @@ class TrainingResult:
             "stopped_early": self.stopped_early,
             "held_out_elbo": self.held_out_elbo,
             "baseline_elbo": self.baseline_elbo,
+            "dependence": self.dependence,
+            "dependence_error": self.dependence_error,
             "active_latents": self.active_latents,
             "n_rollbacks": self.n_rollbacks,
         }
@@ -154,14 +166,15 @@ class Trainer:
         self._held_out = next(iter(rows.batches(measure.held_out()[None])))
         self._batch_size, self._rate_scale, self._step = config.batch_size, 1.0, 0
         self._best = torch.full((model.config.n_members,), -math.inf, device=model.device)
-        self._best_weights, self._good_weights = _weights(model), _weights(model)
+        self._best_weights = _weights(model)
+        self._good_weights, self._good_average = _weights(model), _weights(self.average)
         self._parameters, self._averages = list(model.parameters()), list(self.average.parameters())
         self._optimizer = self._new_optimizer()
 
     def run(
         self,
         callbacks: Sequence[Callback] = (),
-        save: Callable[[TabularVAE, str | os.PathLike[str]], None] | None = None,
+        save: Save | None = None,
     ) -> TrainingResult:
         """Train until the step budget is used, a callback asks to stop, or the run cannot be saved from divergence.
 
@@ -172,7 +185,6 @@ class Trainer:
         """
         history: list[Evaluation] = []
         began, stopped, n_rollbacks = time.perf_counter(), False, 0
-        baseline = self._baseline_elbo()
         while self._step < self.config.n_steps and not stopped:
             train_elbo = self._run_chunk(math.ceil(self.config.n_steps / self.config.n_evaluations))
             held_out = self._held_out_elbo(self.average)
@@ -185,18 +197,29 @@ class Trainer:
             history.append(
                 Evaluation(self._step, self.config.n_steps, train_elbo, held_out.mean().item(), self._rate(), seconds)
             )
-            votes = [callback.on_evaluation(history[-1], partial(self._save, save)) for callback in callbacks]
+            keep = partial(self._save, save, history, n_rollbacks)
+            votes = [callback.on_evaluation(history[-1], keep) for callback in callbacks]
             stopped = any(votes)
         if not history:
             raise TrainingError(
                 "The loss was never finite. Look for columns with extreme values, or lower learning_rate."
             )
         self.model.load_state_dict(self._best_weights)
-        result = TrainingResult(
-            history, self._best.mean().item(), baseline, self._active_latents(), n_rollbacks, stopped
-        )
+        result = self._result(self.model, history, n_rollbacks, stopped)
         _warn_if_useless(result)
         return result
+
+    def _result(self, model: TabularVAE, history: list[Evaluation], n_rollbacks: int, stopped: bool) -> TrainingResult:
+        """What came of training, if `model` with the best weights is kept."""
+        return TrainingResult(
+            list(history),
+            self._best.mean().item(),
+            self._baseline_elbo(),
+            *self._dependence(model),
+            self._active_latents(model),
+            n_rollbacks,
+            stopped,
+        )
 
     def _run_chunk(self, n_steps: int) -> float:
         """Some steps; returns the mean ELBO of their rows."""
@@ -284,7 +307,7 @@ class Trainer:
         current = _weights(self.average)
         for name, best in self._best_weights.items():
             best[better] = current[name][better]
-        self._good_weights = _weights(self.model)
+        self._good_weights, self._good_average = _weights(self.model), current
 
     def _roll_back(self, n_rollbacks: int) -> None:
         """Take the weights back to the last good evaluation and go on at half the learning rate."""
@@ -295,24 +318,37 @@ class Trainer:
             )
         self._rate_scale /= 2
         self.model.load_state_dict(self._good_weights)
-        self.average.load_state_dict(self._good_weights)
+        self.average.load_state_dict(self._good_average)
         self._optimizer = self._new_optimizer()
         message = f"The loss was not finite at step {self._step}: rolled back, learning rate halved."
         warnings.warn(message, TrainingWarning, stacklevel=3)
 
     @torch.no_grad()
-    def _active_latents(self) -> int:
-        s = torch.zeros((1, self._held_out.codes.shape[1], 1), device=self.model.device)
-        mu = self.model.encoder(self._held_out, s).mu
+    def _dependence(self, model: TabularVAE) -> tuple[float, float]:
+        """Mean ELBO of the held-out rows less that of the rows with every part shuffled, and its standard error."""
+        generator = torch.Generator(device=model.device).manual_seed(0)
+
+        def shuffled(block: Tensor) -> Tensor:
+            order = torch.rand(block.shape, generator=generator, device=block.device).argsort(1)
+            return block.gather(1, order)
+
+        rows = mean_elbo(model, self._held_out, self.config.beta).total
+        mixed = mean_elbo(model, self._held_out.map(shuffled), self.config.beta).total
+        error = ((rows.var() + mixed.var()) / rows.numel()).sqrt()
+        return (rows.mean() - mixed.mean()).item(), error.item()
+
+    @torch.no_grad()
+    def _active_latents(self, model: TabularVAE) -> int:
+        mu = posterior(model, self._held_out).mu
         return int((mu.var(1, correction=0) > ACTIVE_VARIANCE).sum(-1).min())
 
     def _save(
-        self, save: Callable[[TabularVAE, str | os.PathLike[str]], None] | None, path: str | os.PathLike[str]
+        self, save: Save | None, history: list[Evaluation], n_rollbacks: int, path: str | os.PathLike[str]
     ) -> None:
         if save is not None:
             model = copy.deepcopy(self.model)
             model.load_state_dict(self._best_weights)
-            save(model, path)
+            save(model, self._result(model, history, n_rollbacks, stopped=False), path)
 
 
 def _weights(model: TabularVAE) -> dict[str, Tensor]:
@@ -329,7 +365,14 @@ def _warn_if_useless(result: TrainingResult) -> None:
     elif result.held_out_elbo <= result.baseline_elbo:
         message = (
             f"The model is no better than a per-column baseline on held-out rows (ELBO {result.held_out_elbo:.2f} "
-            f"against {result.baseline_elbo:.2f} nats a row): it has learnt no dependence between columns. More rows "
-            "or more max_steps may help; if the columns are independent, there is none to learn."
+            f"against {result.baseline_elbo:.2f} nats a row): it has learnt too little. More rows or more max_steps "
+            "may help."
+        )
+        warnings.warn(message, TrainingWarning, stacklevel=4)
+    elif result.dependence <= result.dependence_error:
+        message = (
+            f"The model has learnt no dependence between columns: held-out rows lose {result.dependence:.2f} ± "
+            f"{result.dependence_error:.2f} nats when their columns are shuffled. More rows or more max_steps may "
+            "help; if the columns are independent, there is none to learn."
         )
         warnings.warn(message, TrainingWarning, stacklevel=4)
