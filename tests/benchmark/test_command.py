@@ -138,3 +138,20 @@ def test_a_busy_machine_is_told():
     assert Environment("", "", cpus=2, load=1.5).busy
     assert not Environment("", "", cpus=8, load=1.5).busy
     assert not Environment("", "", cpus=8, load=float("nan")).busy
+
+
+def test_the_command_line_forwards_what_it_is_told(tmp_path, capsys):
+    from vae_anomaly.cli.main import run
+
+    for arguments, code in (
+        (["quality", "--data-dir", str(tmp_path)], 1),
+        (["speed", "--rows", "0"], 2),
+        (["--help"], 0),
+    ):
+        with pytest.raises(SystemExit) as leaving:
+            run(["benchmark", *arguments])
+        assert (leaving.value.code or 0) == code
+    text, error = capsys.readouterr()
+    assert "usage: vae-anomaly benchmark" in text
+    assert f"error: --data-dir: expected data sets in {tmp_path}, found none" in error
+    assert "expected a number of 1 or more, found 0" in error

@@ -244,6 +244,11 @@ def test_threads_are_few_inside_and_as_before_outside(monkeypatch):
     assert torch.get_num_threads() == before
 
 
+def test_a_forest_takes_no_more_threads_than_the_others(sets, fits):
+    run_quality(sets[:1], contestants(["IsolationForest"]), WHERE)
+    assert [one.n_jobs for one in fits] == [quality._n_threads()]
+
+
 @given(arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.sampled_from([0.1, 0.5, 0.9])))
 def test_ranks_average_to_the_middle(values):
     assert np.allclose(ranks(values).mean(axis=1), (values.shape[1] + 1) / 2)

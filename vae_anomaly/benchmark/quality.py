@@ -324,6 +324,8 @@ def measure(
     from vae_anomaly.decision.metrics import average_precision, roc_auc
 
     train, test = rows.scaled if scaled else (rows.train, rows.test)
+    if estimator.get_params().get("n_jobs") == -1:  # joblib's threads are no concern of threadpoolctl
+        estimator.set_params(n_jobs=_n_threads())
     with redirect_stdout(sys.stderr), few_threads(), warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         start = perf_counter()
@@ -349,7 +351,7 @@ def warm_up(name: str) -> None:
     entry = detector(name)
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = synthetic_table(_WARM_UP_ROWS, 4)
+        table = synthetic_table(_WARM_UP_ROWS, 4).astype(np.float64)  # what numba compiles, it compiles for a type
         entry.score(entry.build(0, entry.warm_up).fit(table), table)
 
 
@@ -358,8 +360,7 @@ def few_threads() -> Iterator[None]:
     """At most `THREADS` threads in whatever computes, fewer where ``OMP_NUM_THREADS`` says so."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    n_threads = min(THREADS, int(asked)) if asked.isdecimal() and int(asked) > 0 else THREADS
+    n_threads = _n_threads()
     torch = sys.modules.get("torch")  # a detector that needs it has imported it by now
     before = torch.get_num_threads() if torch is not None else None
     with threadpool_limits(limits=n_threads):
@@ -370,6 +371,11 @@ def few_threads() -> Iterator[None]:
         finally:
             if torch is not None:
                 torch.set_num_threads(before)
+
+
+def _n_threads() -> int:
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(THREADS, int(asked)) if asked.isdecimal() and int(asked) > 0 else THREADS
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
