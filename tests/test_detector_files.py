@@ -75,6 +75,8 @@ def _not_finite(manifest, weights):
         _set("schema", "columns", [{"kind": "numeric"}] * 4),
         _set("fitted", "offset", "high"),
         _set("fitted", "history", 5),
+        _set("fitted", "history", [1, 2]),
+        _set("fitted", "history", [{}]),
         _set("fitted", "profile", None),
         _drop("fitted"),
         _drop("schema"),

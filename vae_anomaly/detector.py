@@ -32,7 +32,7 @@ from vae_anomaly.model.scoring import TILE, IwaeEstimate, iwae, latent_means, re
 from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
-from vae_anomaly.training.callbacks import Callback
+from vae_anomaly.training.callbacks import Callback, Evaluation
 from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
@@ -657,7 +657,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         fitted = manifest["fitted"]
         detector._set_schema(schema)
         detector.model_, detector.offset_ = model, float(fitted["offset"])
-        detector.history_, detector.profile_ = list(fitted["history"]), dict(fitted["profile"])
+        detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
+        detector.profile_ = dict(fitted["profile"])
         return detector
 
     # ---------------------------------------------------------------- input

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from vae_anomaly.table.layout import FIRST_LEVEL, EncodedTable
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows, row_hashes
 
 
@@ -55,6 +56,17 @@ def test_every_row_is_drawn_as_often_as_its_weight_says(table, generator):
     drawn = RowMeasure(table, weight, 1, 0.0, 0).draw(400, 100, generator).flatten().numpy()
     assert (drawn >= 500).all()
     assert np.isin(drawn, np.arange(500, 1000)).mean() == pytest.approx(1500 / 2500, abs=0.01)
+
+
+def test_held_out_rows_are_like_the_others_however_many_are_equal():
+    """Twenty levels, a hundred equal rows of each: every member holds out some of nearly all."""
+    level = np.repeat(np.arange(20, dtype=np.int32), 100)[:, None]
+    empty = np.zeros((len(level), 0), dtype=np.float32)
+    table = EncodedTable(empty, empty, FIRST_LEVEL + level)
+    for held_out in RowMeasure(table, None, 3, 0.1, 0).held_out():
+        counts = np.bincount(level[held_out.numpy(), 0], minlength=20)
+        assert (counts > 0).all()
+        assert counts.max() < 20
 
 
 def test_few_rows_hold_out_none(table):

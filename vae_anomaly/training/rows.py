@@ -63,8 +63,19 @@ class RowMeasure:
         self._start = torch.arange(n_members, dtype=torch.float64)[:, None] * min(spread, self.held_out_share)
 
     def _rows_at(self, u: Float64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
-        """The rows at places of the unit interval."""
-        index = torch.searchsorted(self._edges, u * self.total, right=True).clamp(max=len(self._edges) - 1)
+        """The rows at places of the unit interval.
+
+        Equal rows lie side by side in the content order, and a held-out interval must not consist of one level. So the
+        unit weights are laid out as a matrix, written by rows and read by columns: neighbours on the interval are far
+        apart in the order.
+        """
+        n_rows = int(self.total**0.5)
+        n_columns = int(self.total // max(1, n_rows))
+        place = u * self.total
+        cell = place.floor()
+        transposed = cell.remainder(n_rows) * n_columns + (cell / n_rows).floor() + (place - cell)
+        place = torch.where(cell < n_rows * n_columns, transposed, place)
+        index = torch.searchsorted(self._edges, place, right=True).clamp(max=len(self._edges) - 1)
         return self._order[index]
 
     def draw(self, n_steps: int, n_rows: int, generator: torch.Generator) -> Int64[Tensor, "steps members rows"]:
