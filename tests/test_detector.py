@@ -342,6 +342,7 @@ def test_saving_and_loading_changes_no_bit(detector, payments, scores, tmp_path)
     assert loaded.offset_ == detector.offset_
     assert loaded.schema_ == detector.schema_
     assert loaded.profile_ == detector.profile_
+    assert loaded.history_ == detector.history_
     assert loaded.get_params() == {**detector.get_params(), "hidden": [32]}
     loaded.partial_fit(payments)  # and it can go on
     with pytest.raises(OSError, match="overwrite"):

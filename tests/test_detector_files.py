@@ -78,6 +78,7 @@ def _not_finite(manifest, weights):
         _set("fitted", "history", [1, 2]),
         _set("fitted", "history", [{}]),
         _set("fitted", "profile", None),
+        _set("fitted", "profile", {}),
         _drop("fitted"),
         _drop("schema"),
         _drop("params"),

@@ -43,6 +43,21 @@ AUTO_CONTAMINATION = 0.01
 _FIT_ROWS = 20_000
 """Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
 
+_PROFILE = (
+    "n_rows",
+    "n_steps",
+    "seconds",
+    "stopped_early",
+    "held_out_elbo",
+    "baseline_elbo",
+    "dependence",
+    "dependence_error",
+    "active_latents",
+    "n_rollbacks",
+    "column_surprisal",
+)
+"""What `profile_` holds, and a model file with it."""
+
 _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
@@ -658,7 +673,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         detector._set_schema(schema)
         detector.model_, detector.offset_ = model, float(fitted["offset"])
         detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
-        detector.profile_ = dict(fitted["profile"])
+        detector.profile_ = {key: fitted["profile"][key] for key in _PROFILE}
         return detector
 
     # ---------------------------------------------------------------- input

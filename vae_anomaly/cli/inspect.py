@@ -46,24 +46,20 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
 def training(detector: VAEDetector) -> dict[str, Any]:
     """How the model came to be, in a few lines."""
     profile = detector.profile_
-    if "n_steps" not in profile:
-        return {"trained on": "not known: a checkpoint, written before training ended", **_threshold(detector)}
     stopped = " (stopped early)" if profile["stopped_early"] else ""
     return {
         "trained on": f"{profile['n_rows']:,.0f} rows",
         "steps": f"{profile['n_steps']:,}{stopped}",
         "held-out ELBO": f"{profile['held_out_elbo']:.2f} nats a row (columns on their own:"
         f" {profile['baseline_elbo']:.2f})",
-        **_threshold(detector),
+        "dependence": f"{profile['dependence']:.2f} ± {profile['dependence_error']:.2f} nats a row"
+        " (lost when the columns are shuffled)",
+        "threshold": f"alert above {-float(detector.offset_):.2f} nats",
     }
 
 
-def _threshold(detector: VAEDetector) -> dict[str, str]:
-    return {"threshold": f"alert above {-float(detector.offset_):.2f} nats"}
-
-
 def most_uncertain(detector: VAEDetector) -> list[tuple[str, float]]:
-    """The columns that surprised the model most on held-out rows, with their mean surprisal."""
+    """The columns that surprise the model most on the rows it was fitted on, with their mean surprisal."""
     return sorted(detector.profile_["column_surprisal"].items(), key=lambda pair: -pair[1])[:_TOP]
 
 

@@ -361,18 +361,18 @@ def _warn_if_useless(result: TrainingResult) -> None:
             "The posterior has collapsed: no latent dimension depends on the row, so the score sees each column on its "
             "own. Lower beta, or check that the columns have anything to do with each other."
         )
-        warnings.warn(message, TrainingWarning, stacklevel=4)
+        warnings.warn(message, TrainingWarning, stacklevel=6)
     elif result.held_out_elbo <= result.baseline_elbo:
         message = (
             f"The model is no better than a per-column baseline on held-out rows (ELBO {result.held_out_elbo:.2f} "
             f"against {result.baseline_elbo:.2f} nats a row): it has learnt too little. More rows or more max_steps "
             "may help."
         )
-        warnings.warn(message, TrainingWarning, stacklevel=4)
+        warnings.warn(message, TrainingWarning, stacklevel=6)
     elif result.dependence <= result.dependence_error:
         message = (
             f"The model has learnt no dependence between columns: held-out rows lose {result.dependence:.2f} ± "
             f"{result.dependence_error:.2f} nats when their columns are shuffled. More rows or more max_steps may "
             "help; if the columns are independent, there is none to learn."
         )
-        warnings.warn(message, TrainingWarning, stacklevel=4)
+        warnings.warn(message, TrainingWarning, stacklevel=6)
