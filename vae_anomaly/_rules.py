@@ -1,4 +1,4 @@
-"""What each parameter of VAEDetector may be."""
+"""What each parameter of VAEDetector may be, and what a contamination means."""
 
 from __future__ import annotations
 
@@ -36,3 +36,28 @@ RULES: dict[str, tuple[Rule, ...]] = {
         OneOf((None,)),
     ),
 }
+
+AUTO_ALERTS = 0.01
+"""Share of training rows that "auto" puts below `offset_`: where to look first, not an estimate."""
+
+AUTO_TRIM, TRIM_MARGIN = 0.1, 0.05
+"""Share of a batch that "auto" does not learn from; and what a stated contamination adds, since the rows of a batch that
+fit worst are never all of them anomalies."""
+
+
+def alert_share(contamination: float | str) -> float:
+    """Share of the training rows that lies below `offset_`."""
+    return AUTO_ALERTS if isinstance(contamination, str) else contamination
+
+
+def trim_share(contamination: float | str) -> float:
+    """Share of each batch that is not learnt from.
+
+    Examples
+    --------
+    >>> trim_share("auto"), trim_share(0.0), trim_share(0.25)
+    (0.1, 0.0, 0.3)
+    """
+    if isinstance(contamination, str):
+        return AUTO_TRIM
+    return min(0.5, contamination + TRIM_MARGIN) if contamination else 0.0

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._inputs import as_array, frequency_weights
 from vae_anomaly._params import check_params, to_json
-from vae_anomaly._rules import RULES
+from vae_anomaly._rules import RULES, alert_share, trim_share
 from vae_anomaly._version import __version__
 from vae_anomaly._watching import SklearnTasks, Watching
 from vae_anomaly.artifact import Artifact, check_weights, read_artifact, write_artifact
@@ -36,9 +36,6 @@ from vae_anomaly.training.callbacks import Callback, Evaluation
 from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
-
-AUTO_CONTAMINATION = 0.01
-"""What ``contamination="auto"`` is taken for: where to look first, not an estimate."""
 
 _FIT_ROWS = 20_000
 """Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
@@ -75,9 +72,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         What `score_samples` returns: the evidence lower bound at the posterior mean; the log likelihood alone, without
         the KL; or the importance-weighted bound of Burda et al. (2016) with `n_iwae_samples` fixed draws.
     contamination : "auto" or float in [0, 0.5], default="auto"
-        Share of anomalies in the training rows. That share of them lies below `offset_`, and twice that share of each
-        batch, the rows that fit worst, is not learnt from. 0.0 says that the rows are clean: every row is learnt from,
-        and none lies below `offset_`. "auto" says that they are unlabelled, and does as 0.01 does.
+        Share of anomalies in the training rows. That share of them lies below `offset_`, and the rows of each batch
+        that fit worst, that share and 5 % more, are not learnt from. 0.0 says that the rows are clean: every row is
+        learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: the worst tenth of each batch
+        is not learnt from, and 1 % of the rows lie below `offset_`.
     n_members : int, default=3
         Networks in the ensemble. Fewer are faster, more are steadier.
     hidden : tuple of int, default=(96, 96)
@@ -363,7 +361,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         trial.model_, trial.history_ = model, history
         terms = list(trial._column_terms(fitted))
         scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else self._summed(terms)
-        trial.offset_ = float(np.percentile(scores, 100 * self._share()))
+        trial.offset_ = float(np.percentile(scores, 100 * alert_share(self.contamination)))
         surprisal = np.concatenate([columns for columns, _ in terms]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
         trial.profile_ = {**figures, "column_surprisal": means}
@@ -384,15 +382,16 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
         return model
 
-    def _share(self) -> float:
-        return AUTO_CONTAMINATION if isinstance(self.contamination, str) else self.contamination
-
     def _training_config(self, n_steps: int, learning_rate: float, device: torch.device) -> TrainingConfig:
-        # Twice the share, because a batch's worst rows are not all of them anomalies.
-        trim = min(0.5, 2 * self._share())
         dtype = training_dtype(self.precision, device, max(self.hidden))
         return TrainingConfig(
-            n_steps, self.batch_size, learning_rate, beta=self.beta, trim=trim, noise=Noise(), dtype=dtype
+            n_steps,
+            self.batch_size,
+            learning_rate,
+            beta=self.beta,
+            trim=trim_share(self.contamination),
+            noise=Noise(),
+            dtype=dtype,
         )
 
     # ---------------------------------------------------------------- scoring

@@ -273,3 +273,10 @@ def test_a_few_texts_among_numbers_or_dates_are_told(stray, what):
     with pytest.warns(SchemaWarning, match=rf"nearly all of its values are {what}: 'a', because of '{stray}'"):
         schema = Schema.infer(pd.DataFrame({"a": [*cells, stray]}))
     assert schema.columns[0].kind == "categorical"
+
+
+def test_codes_with_leading_zeros_are_text_without_a_word_about_it():
+    frame = pd.DataFrame({"zip": [f"{i:05d}" for i in range(300)] * 4, "x": np.arange(1200.0) % 7})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Schema.infer(frame).columns[0].kind is ColumnKind.CATEGORICAL

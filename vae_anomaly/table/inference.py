@@ -187,9 +187,12 @@ def _warn_of_stray_text(facts: Facts) -> None:
     text = facts.distinct.values
     for what in ("number", "date"):
         if len(text) > _FEWEST_UNIQUE_TEXTS and share_of(text, what) > _NEARLY_UNIQUE:
-            stray = text.filter(pc.invert(looks_like(text, what)))[0].as_py()
+            stray = text.filter(pc.invert(looks_like(text, what)))
+            if len(stray) == 0:  # digits all through, but text all the same: codes with leading zeros
+                continue
             warnings.warn(
-                f"Taken as text, although nearly all of its values are {what}s: {facts.name!r}, because of {stray!r} "
+                f"Taken as text, although nearly all of its values are {what}s: {facts.name!r}, because of "
+                f"{stray[0].as_py()!r} "
                 f"and the like. If it holds {what}s, repair those cells or empty them; to confirm, pass "
                 f"kinds={{{facts.name!r}: 'categorical'}}.",
                 SchemaWarning,
