@@ -41,8 +41,8 @@ AUTO_ALERTS = 0.01
 """Share of training rows that "auto" puts below `offset_`: where to look first, not an estimate."""
 
 AUTO_TRIM, TRIM_MARGIN = 0.1, 0.05
-"""Share of a batch that "auto" does not learn from; and what a stated contamination adds, since the rows of a batch that
-fit worst are never all of them anomalies."""
+"""Share of a batch that "auto" does not learn from; and what a stated contamination adds, since the rows of a batch
+that fit worst are never all of them anomalies."""
 
 
 def alert_share(contamination: float | str) -> float:
