@@ -397,3 +397,28 @@ def test_every_error_has_a_code():
     codes = {kind: exit_code(kind.__new__(kind)) for kind in subclasses(VaeAnomalyError)}
     assert 0 not in codes.values()
     assert codes[TrainingError] == 6
+
+
+def test_the_kind_of_score_is_kept_with_the_model(folder, tmp_path):
+    model, file = tmp_path / "model.vaea", folder / "payments.csv"
+    assert fit(file, model, "--score", "reconstruction") == 0
+    reconstruction, elbo = score(folder, tmp_path, file, model=model), score(folder, tmp_path, file)
+    assert VAEDetector.load(model).score_type == "reconstruction"
+    # The same network: the ELBO adds a KL, which is never negative.
+    assert (elbo >= reconstruction).all()
+    assert (elbo > reconstruction).any()
+
+
+def test_a_file_without_a_header_scores_as_the_same_file_with_one(folder, tmp_path):
+    with_header = tmp_path / "with.csv"
+    columns = ["amount", "channel", "country", "is_fraud"]
+    write_table(read_table(folder / "payments.csv").select(columns), with_header)
+    without = tmp_path / "without.csv"
+    without.write_bytes(with_header.read_bytes().split(b"\n", 1)[1])
+    found = {}
+    for file, label, reading in ((with_header, "is_fraud", ()), (without, "column_4", ("--no-header",))):
+        assert call("fit", file, "-o", tmp_path / "m", "--force", f"--label={label}", *QUICK, *reading) == 0
+        assert call("score", tmp_path / "m", file, "-o", tmp_path / "s.csv", "--force", *reading) == 0
+        found[file] = scores(tmp_path / "s.csv")
+    np.testing.assert_array_equal(found[with_header], found[without])
+    assert len(found[without]) == 600
