@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_every_command_of_the_readme_parses_and_every_file_is_named_there():
     text = README.read_text(encoding="utf-8")
     commands = re.findall(r"^    python -m vae_anomaly\.benchmark (.+)$", text, flags=re.MULTILINE)
     assert len(commands) >= 6
-    assert {command._parser().parse_args(line.split()).command for line in commands} == {
+    assert {command._parser().parse_args(shlex.split(line)).command for line in commands} == {
         command.speed_command,
         command.files_command,
         quality_command,
