@@ -16,12 +16,16 @@ from sklearn.neighbors import LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from vae_anomaly.benchmark import __main__ as command
-from vae_anomaly.benchmark import cache, quality
+from vae_anomaly.benchmark import cache, measuring, quality
 from vae_anomaly.benchmark.detectors import DETECTORS, OURS, Detector
 from vae_anomaly.benchmark.environment import environment
-from vae_anomaly.benchmark.quality import Contestant, QualityRun, contestants, few_threads, prepare, run_quality
+from vae_anomaly.benchmark.measuring import few_threads
+from vae_anomaly.benchmark.number_suites import ROWS_OF_A_GENUINE_PAYMENT
+from vae_anomaly.benchmark.protocol import DataSet
+from vae_anomaly.benchmark.quality import Contestant, QualityRun, contestants, run_quality
 from vae_anomaly.benchmark.ranking import METRICS, paired_p_value, ranks, summarise
-from vae_anomaly.benchmark.suites import ROWS_OF_A_GENUINE_PAYMENT, SUITES, DataSet
+from vae_anomaly.benchmark.rows import prepare
+from vae_anomaly.benchmark.suites import SUITES
 from vae_anomaly.errors import ParameterError
 
 WHERE = environment()
@@ -172,6 +176,17 @@ def test_a_failure_is_told_and_tried_again_and_stops_nobody(sets, tmp_path, monk
     assert set(summary.sets) == {"wine", "cardio"}
 
 
+def test_whoever_is_left_out_is_named(sets, monkeypatch, capsys):
+    slow = replace(SUITES["normal50"], too_slow={"LOF": "it takes hours"})
+    monkeypatch.setitem(SUITES, "normal50", slow)
+    runs = run_quality(sets[:1], CHEAP, WHERE)
+    assert [run.detector for run in runs] == ["kNN"]
+    command.quality_command.show_quality(runs)
+    assert "normal50: LOF takes no part: it takes hours." in capsys.readouterr().out
+    assert run_quality(sets[:1], contestants(["LOF"]), WHERE) == []
+    assert "skipped normal50: none of the chosen detectors takes part in it." in capsys.readouterr().err
+
+
 def test_a_file_that_cannot_be_read_fails_its_own_cells_only(sets, tmp_path):
     np.savez(tmp_path / "odd.npz", X=np.zeros((3, 2)))
     runs = run_quality([("normal50", "odd", tmp_path / "odd.npz"), sets[0]], CHEAP, WHERE)
@@ -195,7 +210,7 @@ def test_neighbours_are_measured_on_z_scores_of_the_training_rows(sets, monkeypa
     found = run_quality(sets[:1], contestants(["kNN", "DTE-NP"]), WHERE)
     expected = [average_precision_score(rows.y, score) for score in (distances[0][:, -1], distances[0].mean(axis=1))]
     assert [run.average_precision for run in found] == pytest.approx(expected)
-    assert np.allclose(rows.scaled[0].std(axis=0), 1)
+    assert np.allclose(rows.encoded("z-scores")[0].std(axis=0), 1)
 
 
 def test_what_a_user_knows_is_told_and_nothing_else(sets, fits):
@@ -218,7 +233,7 @@ def test_weights_restore_the_true_rate():
 def test_average_precision_of_chance_is_the_rate():
     rows = prepare(a_set(), SUITES["normal50"], 0)
     rows = replace(rows, weight=np.where(rows.y == 1, 1.0, 11.7))
-    found = quality.measure(LocalOutlierFactor(novelty=True), lambda fitted, X: np.zeros(len(X)), rows, scaled=True)
+    found = measuring.measure(LocalOutlierFactor(novelty=True), lambda fitted, X: np.zeros(len(X)), rows, encoding=None)
     assert found["average_precision"] == pytest.approx(15 / 75)
     assert found["average_precision_at_rate"] == pytest.approx(15 / (15 + 60 * 11.7))
 
@@ -230,8 +245,8 @@ def test_every_peer_finds_what_nobody_can_miss(name):
     X = np.random.default_rng(0).normal(size=(210, 4)) + 30 * y[:, None]
     rows = prepare(DataSet(X, y), SUITES["normal50"], 0)
     entry = DETECTORS[name]
-    quality.warm_up(name)
-    found = quality.measure(entry.build(0, entry.warm_up), entry.score, rows, scaled=True)
+    measuring.warm_up(name)
+    found = measuring.measure(entry.build(0, entry.warm_up), entry.score, rows, encoding="z-scores")
     assert found["roc_auc"] > 0.95
 
 
@@ -246,7 +261,7 @@ def test_threads_are_few_inside_and_as_before_outside(monkeypatch):
 
 def test_a_forest_takes_no_more_threads_than_the_others(sets, fits):
     run_quality(sets[:1], contestants(["IsolationForest"]), WHERE)
-    assert [one.n_jobs for one in fits] == [quality._n_threads()]
+    assert [one.n_jobs for one in fits] == [measuring.n_threads()]
 
 
 @given(arrays(float, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.sampled_from([0.1, 0.5, 0.9])))

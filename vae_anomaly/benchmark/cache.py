@@ -20,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly.benchmark.detectors import OURS, Detector
+from vae_anomaly.benchmark.encodings import Z_SCORES
 from vae_anomaly.errors import OutputError
 
 MEASUREMENT = 1
-"""Raise it when `vae_anomaly.benchmark.quality` measures differently: then everything is measured again."""
+"""Raise it when `vae_anomaly.benchmark.measuring` measures differently: then everything is measured again."""
 
 _PACKAGE = Path(__file__).parents[1]
 OUR_SOURCES = ("model", "training", "table", "detector.py", "_inputs.py")
@@ -50,6 +51,39 @@ def arrays_digest(arrays: Iterable[NDArray[Any]]) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def as_arrays(table: Any) -> list[NDArray[Any]]:
+    """What `arrays_digest` can read: an array is itself, a frame its columns' names and types and a hash of each row.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> [array.shape for array in as_arrays(pd.DataFrame({"city": ["Oslo", "Bergen", None]}))]
+    [(1,), (3,)]
+    """
+    if isinstance(table, np.ndarray):
+        return [table]
+    from pandas.util import hash_pandas_object
+
+    columns = np.array([f"{name} {dtype}" for name, dtype in table.dtypes.items()])
+    return [columns, hash_pandas_object(table, index=False).to_numpy()]
+
+
+def encoding_identity(encoding: str | None) -> dict[str, str]:
+    """What decides the numbers that a detector gets, beside the rows: nothing, where they are given as they are.
+
+    Neither does it for z-scores: they were there before the other encodings, and results of theirs are kept.
+
+    Examples
+    --------
+    >>> encoding_identity("z-scores"), list(encoding_identity("one-hot"))
+    ({}, ['encoding'])
+    """
+    if encoding is None or encoding == Z_SCORES:
+        return {}
+    code = _tree(_PACKAGE / "benchmark" / "encodings.py")
+    return {"encoding": f"{encoding}, scikit-learn {version('scikit-learn')}, {hashlib.sha256(code).hexdigest()}"}
 
 
 def identity(name: str, entry: Detector, estimator: Any) -> dict[str, str]:
@@ -126,8 +160,12 @@ def _our_code() -> str:
         path = _PACKAGE / source
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(str(file.relative_to(_PACKAGE)).encode())
-            digest.update(ast.dump(ast.parse(file.read_text(encoding="utf-8"))).encode())
+            digest.update(_tree(file))
     return digest.hexdigest()
+
+
+def _tree(file: Path) -> bytes:
+    return ast.dump(ast.parse(file.read_text(encoding="utf-8"))).encode()
 
 
 def _entry_code(entry: Detector) -> str:

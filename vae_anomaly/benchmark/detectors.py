@@ -35,7 +35,7 @@ class Detector:
     clean : mapping
         Settings that tell it that the training rows are known to be normal, if it has any.
     scaled : bool
-        Whether `vae_anomaly.benchmark.quality` gives it z-scores, by the training rows, and not the rows as they are.
+        Whether `vae_anomaly.benchmark.quality` gives it numbers, in the suite's encodings, not the rows as they are.
     """
 
     build: Callable[[int, Mapping[str, Any]], Any]

@@ -4,57 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from vae_anomaly.benchmark.detectors import detector
-from vae_anomaly.errors import TableError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-def ordinal_encoder() -> Any:
-    """What turns a mixed table into numbers for detectors that know nothing else.
-
-    Text becomes the rank of its category, -1 where it is missing or was not seen in fit; a missing number becomes the
-    median of its column.
-
-    Returns
-    -------
-    sklearn transformer
-        Unfitted.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> rows = pd.DataFrame({"amount": [1.0, None, 3.0], "city": ["Oslo", "Bergen", None]})
-    >>> ordinal_encoder().fit_transform(rows).tolist()
-    [[1.0, 1.0], [0.0, 2.0], [-1.0, 3.0]]
-    """
-    from sklearn.compose import make_column_selector, make_column_transformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.preprocessing import OrdinalEncoder
-
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-1)
-    numbers = SimpleImputer(strategy="median", keep_empty_features=True)
-    return make_column_transformer(
-        (codes, make_column_selector(dtype_exclude="number")), (numbers, make_column_selector(dtype_include="number"))
-    )
-
-
-def read_rows(path: str | TextIO, *, header: bool = True) -> pd.DataFrame:
-    """Read a CSV file with pandas; without a header, columns get the names that the command line gives them.
-
-    Examples
-    --------
-    >>> from io import StringIO
-    >>> read_rows(StringIO("1,a"), header=False).columns.tolist()
-    ['column_1', 'column_2']
-    """
-    import pandas as pd
-
-    rows = pd.read_csv(path, header=0 if header else None)
-    return rows if header else rows.set_axis([f"column_{number}" for number in range(1, rows.shape[1] + 1)], axis=1)
+from vae_anomaly.benchmark.encodings import ordinal_encoder
+from vae_anomaly.benchmark.reading import check_columns, read_rows
 
 
 def measure_peer(
@@ -106,9 +60,7 @@ def measure_peer(
 
     start = perf_counter()
     rows = read_rows(path, header=header)
-    absent = [column for column in (label, *leave_out) if column not in rows]
-    if absent:
-        raise TableError(f"{path}: expected columns {absent}, found only {rows.columns.tolist()}.")
+    check_columns(rows, (label, *leave_out), path)
     labels, features = rows[label].astype(str), rows.drop(columns=[label, *leave_out])
     encoder = ordinal_encoder()
     train = encoder.fit_transform(features if train_on is None else features[labels == train_on])

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
-from time import perf_counter
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from vae_anomaly.benchmark import cache
 from vae_anomaly.benchmark.detectors import DETECTORS, OURS, check_installed, detector
+from vae_anomaly.benchmark.encodings import Z_SCORES
 from vae_anomaly.benchmark.environment import Environment
-from vae_anomaly.benchmark.suites import SUITES, DataSet, Suite, read_set
+from vae_anomaly.benchmark.measuring import measure, warm_up
+from vae_anomaly.benchmark.payments import PAYMENT_METRICS
+from vae_anomaly.benchmark.protocol import DataSet, Suite
+from vae_anomaly.benchmark.rows import Rows, prepare
+from vae_anomaly.benchmark.suites import SUITES
 from vae_anomaly.benchmark.table import say
 from vae_anomaly.errors import ParameterError, VaeAnomalyError
 
 QUICK_DETECTORS = (OURS, "IsolationForest", "LOF", "EllipticEnvelope", "kNN", "DTE-NP")
-THREADS = 2
-_WARM_UP_ROWS = 64
-_LONGEST_WARNING = 200
 
 
 @dataclass(frozen=True)
@@ -41,11 +34,15 @@ class Contestant:
         A key of `DETECTORS`.
     settings : mapping
         Parameters other than the defaults, the same on every data set: for an ablation, none in a measurement.
+    encoding : str or None
+        What `entering` has it get: a key of `vae_anomaly.benchmark.encodings.ENCODINGS`; None gives it the rows as they
+        are.
     """
 
     name: str
     detector: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    encoding: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,8 +61,11 @@ class QualityRun:
         On the test rows as they are.
     average_precision_at_rate : float or None
         Each normal row counted as often as it occurs at the true rate of anomalies; None where the suite names none.
+    precision_at_100_per_day, card_precision_at_100, amount_recall_at_100_per_day : float or None
+        What a team finds that can look at 100 payments, or cards, a day; None where the rows are no payments by day.
     fit_seconds, score_seconds : float or None
-        In this process, on at most `THREADS` threads, without what is imported on first use.
+        In this process, on at most `vae_anomaly.benchmark.measuring.THREADS` threads, without a peer's encoding,
+        and without what is imported on first use.
     warned : str or None
         The first warning.
     failure : str or None
@@ -88,6 +88,9 @@ class QualityRun:
     roc_auc: float | None = None
     average_precision: float | None = None
     average_precision_at_rate: float | None = None
+    precision_at_100_per_day: float | None = None
+    card_precision_at_100: float | None = None
+    amount_recall_at_100_per_day: float | None = None
     fit_seconds: float | None = None
     score_seconds: float | None = None
     warned: str | None = None
@@ -107,54 +110,6 @@ _KEPT = (
     *("roc_auc", "average_precision", "average_precision_at_rate", "fit_seconds", "score_seconds", "warned"),
     *("versions", "system", "cpus", "load"),
 )
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What one split gives to every detector.
-
-    Parameters
-    ----------
-    train, test : ndarray
-        As they are in the file.
-    y : int64 ndarray
-        Of the test rows.
-    weight : float64 ndarray or None
-        How many rows each test row stands for.
-    n_train_anomalies : int
-        Which of the training rows they are, no detector is told.
-    """
-
-    train: NDArray[Any]
-    test: NDArray[Any]
-    y: NDArray[np.int64]
-    weight: NDArray[np.float64] | None = None
-    n_train_anomalies: int = 0
-
-    @property
-    def counts(self) -> dict[str, Any]:
-        """Their sizes, for the table."""
-        return {
-            "n_columns": self.train.shape[1],
-            "n_train": len(self.train),
-            "n_train_anomalies": self.n_train_anomalies,
-            "n_test": len(self.test),
-            "n_test_anomalies": int(self.y.sum()),
-        }
-
-    @cached_property
-    def scaled(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Both with mean 0 and deviation 1 in each column of the training rows."""
-        from sklearn.preprocessing import StandardScaler
-
-        scaler = StandardScaler().fit(self.train.astype(np.float64))
-        train, test = (scaler.transform(rows.astype(np.float64)) for rows in (self.train, self.test))
-        return train, test
-
-    @cached_property
-    def digest(self) -> str:
-        """Of all arrays: whatever changes the rows or the split changes it."""
-        return cache.arrays_digest(array for array in (self.train, self.test, self.y, self.weight) if array is not None)
 
 
 def contestants(
@@ -189,19 +144,22 @@ def contestants(
     return [*(Contestant(name, name) for name in names), *(Contestant(name, OURS, one) for name, one in named.items())]
 
 
-def prepare(data: DataSet, suite: Suite, seed: int) -> Rows:
-    """Split a data set.
+def entering(entrants: Iterable[Contestant], suite: Suite) -> list[Contestant]:
+    """Who takes part in a suite, once for each encoding if it needs numbers, without those that the suite leaves out.
+
+    An encoding other than z-scores is in the name.
 
     Examples
     --------
-    >>> data = DataSet(np.arange(10.0)[:, None], np.repeat([0, 1], [8, 2]))
-    >>> prepare(data, SUITES["normal50"], seed=0).y.tolist()
-    [0, 0, 0, 0, 1, 1]
+    >>> [one.name for one in entering(contestants(["VAEDetector", "kNN"]), SUITES["normal50"])]
+    ['VAEDetector', 'kNN']
     """
-    split = suite.split(data.y, seed)
-    y = data.y[split.test]
-    weight = None if suite.genuine_weight is None else np.where(y == 1, 1.0, suite.genuine_weight)
-    return Rows(data.X[split.train], data.X[split.test], y, weight, int(data.y[split.train].sum()))
+    entered = []
+    for entrant in entrants:
+        for encoding in suite.encodings if detector(entrant.detector).scaled else (None,):
+            name = entrant.name if encoding in (None, Z_SCORES) else f"{entrant.name} ({encoding})"
+            entered.append(replace(entrant, name=name, encoding=encoding))
+    return [entrant for entrant in entered if entrant.name not in suite.too_slow]
 
 
 def run_quality(
@@ -234,16 +192,18 @@ def run_quality(
     """
     runs: list[QualityRun] = []
     warm: set[str] = set()
-    n_all = len(sets) * seeds * len(entrants)
+    entered = {suite: entering(entrants, SUITES[suite]) for suite, _, _ in sets}
+    for suite in (suite for suite, who in entered.items() if not who):
+        say(f"skipped {suite}: none of the chosen detectors takes part in it.")
+    n_all = sum(len(entered[suite]) for suite, _, _ in sets) * seeds
     for suite, name, path in sets:
         try:
-            data = read_set(path)
+            data = SUITES[suite].read(path)
         except (VaeAnomalyError, OSError, ValueError) as error:
-            runs += [_failed(QualityRun(suite, name, e.name, s), error) for s in range(seeds) for e in entrants]
+            runs += [_failed(QualityRun(suite, name, e.name, s), error) for s in range(seeds) for e in entered[suite]]
             continue
         for seed in range(seeds):
-            cells = [QualityRun(suite, name, entrant.name, seed) for entrant in entrants]
-            for run in _on_one_split(cells, entrants, data, where, folder, warm):
+            for run in _on_one_split(QualityRun(suite, name, "", seed), entered[suite], data, where, folder, warm):
                 runs.append(run)
                 if not run.cached:
                     say(f"[{len(runs)}/{n_all}] {_in_words(run)}")
@@ -253,16 +213,16 @@ def run_quality(
 
 
 def _on_one_split(
-    cells: Sequence[QualityRun],
+    blank: QualityRun,
     entrants: Sequence[Contestant],
     data: DataSet,
     where: Environment,
     folder: Path | None,
     warm: set[str],
 ) -> Iterator[QualityRun]:
-    suite = SUITES[cells[0].suite]
+    cells = [replace(blank, detector=entrant.name) for entrant in entrants]
     try:
-        rows = prepare(data, suite, cells[0].seed)
+        rows = prepare(data, SUITES[blank.suite], blank.seed)
     except VaeAnomalyError as error:
         yield from (_failed(cell, error) for cell in cells)
         return
@@ -279,14 +239,15 @@ def _one(
     try:
         estimator = entry.build(cell.seed, settings)
         parts = {"suite": cell.suite, "seed": cell.seed, "rows": rows.digest}
+        parts |= cache.encoding_identity(entrant.encoding)
         name = cache.key(parts | cache.identity(entrant.detector, entry, estimator))
         known = cache.load(folder, name) if folder is not None else None
-        if known is not None and set(known) == set(_KEPT):
+        if known is not None and set(known) == _kept(rows):
             return replace(cell, **known, cached=True)
         if entrant.detector not in warm:
             warm_up(entrant.detector)
             warm.add(entrant.detector)
-        figures = asdict(where) | measure(estimator, entry.score, rows, scaled=entry.scaled)
+        figures = asdict(where) | measure(estimator, entry.score, rows, encoding=entrant.encoding)
     except Exception as error:  # a peer may raise anything; the others still count
         return _failed(cell, error)
     if folder is not None:
@@ -294,88 +255,8 @@ def _one(
     return replace(cell, **figures)
 
 
-def measure(
-    estimator: Any, score: Callable[[Any, Any], NDArray[np.float64]], rows: Rows, *, scaled: bool
-) -> dict[str, Any]:
-    """Fit, score and evaluate, in this process.
-
-    Parameters
-    ----------
-    estimator : object
-        Not fitted.
-    score : callable
-        ``score(fitted, X)``, higher for more anomalous.
-    rows : Rows
-        What on.
-    scaled : bool
-        Whether it gets z-scores.
-
-    Returns
-    -------
-    dict
-        ``roc_auc``, ``average_precision``, ``average_precision_at_rate``, ``fit_seconds``, ``score_seconds``,
-        ``warned``.
-
-    Raises
-    ------
-    TableError
-        If a score is not a number.
-    """
-    from vae_anomaly.decision.metrics import average_precision, roc_auc
-
-    train, test = rows.scaled if scaled else (rows.train, rows.test)
-    if estimator.get_params().get("n_jobs") == -1:  # joblib's threads are no concern of threadpoolctl
-        estimator.set_params(n_jobs=_n_threads())
-    with redirect_stdout(sys.stderr), few_threads(), warnings.catch_warnings(record=True) as raised:
-        warnings.simplefilter("always")
-        start = perf_counter()
-        fitted = estimator.fit(train)
-        fit_seconds, start = perf_counter() - start, perf_counter()
-        scores = np.asarray(score(fitted, test), dtype=np.float64)
-        score_seconds = perf_counter() - start
-    at_rate = None if rows.weight is None else average_precision(rows.y, scores, sample_weight=rows.weight)
-    return {
-        "roc_auc": roc_auc(rows.y, scores),
-        "average_precision": average_precision(rows.y, scores),
-        "average_precision_at_rate": at_rate,
-        "fit_seconds": fit_seconds,
-        "score_seconds": score_seconds,
-        "warned": _first(raised),
-    }
-
-
-def warm_up(name: str) -> None:
-    """Fit an instance as briefly as can be, so that no `fit_seconds` are those of modules imported on first use."""
-    from vae_anomaly.benchmark.timing import synthetic_table
-
-    entry = detector(name)
-    with redirect_stdout(sys.stderr), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        table = synthetic_table(_WARM_UP_ROWS, 4).astype(np.float64)  # what numba compiles, it compiles for a type
-        entry.score(entry.build(0, entry.warm_up).fit(table), table)
-
-
-@contextmanager
-def few_threads() -> Iterator[None]:
-    """At most `THREADS` threads in whatever computes, fewer where ``OMP_NUM_THREADS`` says so."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    n_threads = _n_threads()
-    torch = sys.modules.get("torch")  # a detector that needs it has imported it by now
-    before = torch.get_num_threads() if torch is not None else None
-    with threadpool_limits(limits=n_threads):
-        if torch is not None:
-            torch.set_num_threads(n_threads)
-        try:
-            yield
-        finally:
-            if torch is not None:
-                torch.set_num_threads(before)
-
-
-def _n_threads() -> int:
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(THREADS, int(asked)) if asked.isdecimal() and int(asked) > 0 else THREADS
+def _kept(rows: Rows) -> set[str]:
+    return {*_KEPT, *(PAYMENT_METRICS if rows.payments is not None else ())}
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
@@ -389,10 +270,6 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 def _failed(run: QualityRun, error: Exception) -> QualityRun:
     return replace(run, failure=f"{type(error).__name__}: {error}")
-
-
-def _first(raised: Sequence[warnings.WarningMessage]) -> str | None:
-    return f"{raised[0].category.__name__}: {raised[0].message}"[:_LONGEST_WARNING] if raised else None
 
 
 def _in_words(run: QualityRun) -> str:

@@ -18,7 +18,8 @@ from vae_anomaly.benchmark.suites import GROUPS, SUITES, chosen_sets
 from vae_anomaly.benchmark.table import figure, say, show, write_runs
 
 _QUICK_SUITES, _QUICK_SETS = ("normal50", "contaminated"), ("quick",)
-_NAMES = dict(zip(METRICS, ("ROC AUC", "AP", "AP at true rate"), strict=True))
+_DAILY = ("P@100 a day", "card P@100 a day", "amount recall@100 a day")
+_NAMES = dict(zip(METRICS, ("ROC AUC", "AP", "AP at true rate", *_DAILY), strict=True))
 _TESTED = METRICS[:2]
 
 
@@ -79,7 +80,10 @@ def show_quality(runs: Sequence[QualityRun]) -> None:
     seeds = len({run.seed for run in runs})
     for summary in summarise(runs):
         _show_standings(summary, f"{seeds} seed{'s' if seeds > 1 else ''}")
-        _show_sets(summary)
+        if len(summary.sets) > 1:
+            _show_sets(summary)
+        for name, why in SUITES[summary.suite].too_slow.items():
+            print(f"\n{summary.suite}: {name} takes no part: {why}.")
     failed = [run for run in runs if run.failure is not None]
     if failed:
         rows = [(run.suite, run.data, str(run.seed), run.detector, _short(run.failure)) for run in failed]
@@ -131,24 +135,28 @@ def _show_standings(summary: Summary, seeds: str) -> None:
     if not summary.standings:
         return
     metrics = list(summary.standings)
+    n = len(summary.sets)
+    several = n > 1  # places on one set are those of the table, and there is nothing to test over
     headers = ["detector", *(_NAMES[metric] for metric in metrics)]
-    for metric in metrics:
-        headers += [f"rank {_NAMES[metric]}", f"wins {_NAMES[metric]}"]
-    headers += [*(f"p {_NAMES[metric]}" for metric in _TESTED), "fit s", "score s"]
-    rows = [_standing_row(name, summary) for name in summary.standings[metrics[0]]]
+    if several:
+        headers += [f"{what} {_NAMES[metric]}" for metric in metrics for what in ("rank", "wins")]
+        headers += [f"p {_NAMES[metric]}" for metric in _TESTED]
+    headers += ["fit s", "score s"]
+    rows = [_standing_row(name, summary, several=several) for name in summary.standings[metrics[0]]]
     best = ("best peer of each set", *(figure(summary.best_peer(metric)) for metric in metrics))
     rows.append(best + ("",) * (len(headers) - len(best)))
-    n = len(summary.sets)
-    show(f"{summary.suite}: {n} data set{'s' if n > 1 else ''}, {seeds}", headers, rows, text_columns=1)
-    print(f"\np: Wilcoxon signed-rank against {OURS} over the sets, not corrected; from {FEWEST_SETS} sets on.")
+    show(f"{summary.suite}: {n} data set{'s' if several else ''}, {seeds}", headers, rows, text_columns=1)
+    if several:
+        print(f"\np: Wilcoxon signed-rank against {OURS} over the sets, not corrected; from {FEWEST_SETS} sets on.")
 
 
-def _standing_row(name: str, summary: Summary) -> tuple[str, ...]:
+def _standing_row(name: str, summary: Summary, *, several: bool) -> tuple[str, ...]:
     found: Mapping[str, Standing] = {metric: standings[name] for metric, standings in summary.standings.items()}
-    means = (_with_spread(standing) for standing in found.values())
-    places = (text for standing in found.values() for text in (figure(standing.rank, 2), figure(standing.wins, 1)))
-    tests = (figure(found[metric].p_value, 4) for metric in _TESTED)
-    return (name, *means, *places, *tests, *(figure(seconds, 2) for seconds in summary.seconds[name]))
+    cells = [_with_spread(standing) for standing in found.values()]
+    if several:
+        cells += [text for one in found.values() for text in (figure(one.rank, 2), figure(one.wins, 1))]
+        cells += [figure(found[metric].p_value, 4) for metric in _TESTED]
+    return (name, *cells, *(figure(seconds, 2) for seconds in summary.seconds[name]))
 
 
 def _with_spread(standing: Standing) -> str:

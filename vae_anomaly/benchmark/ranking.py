@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly.benchmark.detectors import OURS
+from vae_anomaly.benchmark.payments import PAYMENT_METRICS
 from vae_anomaly.benchmark.quality import QualityRun
 
 FEWEST_SETS = 6
 """With fewer, no outcome of the test is below 0.05."""
 
-METRICS = ("roc_auc", "average_precision", "average_precision_at_rate")
+METRICS = ("roc_auc", "average_precision", "average_precision_at_rate", *PAYMENT_METRICS)
 _SECONDS = ("fit_seconds", "score_seconds")
 Floats = NDArray[np.float64]
 _Value = TypeVar("_Value", str, int)

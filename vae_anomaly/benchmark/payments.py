@@ -1,0 +1,104 @@
+"""Day, card and amount of payments, and what scores are worth to a team that can look at so many of them a day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LOOKS = 100
+"""Payments, or cards, that the team can look at each day."""
+
+PAYMENT_METRICS = ("precision_at_100_per_day", "card_precision_at_100", "amount_recall_at_100_per_day")
+
+
+@dataclass(frozen=True, eq=False)
+class Payments:
+    """When, by which card and how much: for splits by time and for daily metrics, whatever detectors are given.
+
+    Parameters
+    ----------
+    day : ndarray of shape (n_rows,)
+        Numbers of days, or dates.
+    card : ndarray of shape (n_rows,)
+        Who paid: a card, or the customer who holds it.
+    amount : float64 ndarray of shape (n_rows,)
+        In one currency.
+    """
+
+    day: NDArray[Any]
+    card: NDArray[Any]
+    amount: Floats
+
+    def part(self, rows: Integers) -> Payments:
+        """Those of the rows with these numbers."""
+        return Payments(self.day[rows], self.card[rows], self.amount[rows])
+
+    def figures(self, y: Integers, score: Floats) -> dict[str, float]:
+        """The metrics of `PAYMENT_METRICS`.
+
+        Parameters
+        ----------
+        y : int64 ndarray of shape (n_rows,)
+            1 for a fraud.
+        score : float64 ndarray of shape (n_rows,)
+            Higher for more anomalous.
+
+        Returns
+        -------
+        dict of str to float
+            Precision of the `LOOKS` highest payments, and of the `LOOKS` highest cards, of each day, means over the
+            days; and `amount_recall_per_day`.
+
+        Examples
+        --------
+        >>> payments = Payments(np.array([0, 0, 1]), np.array([7, 8, 9]), np.array([5.0, 20.0, 80.0]))
+        >>> payments.figures(np.array([0, 1, 1]), np.array([0.1, 0.9, 0.5]))["card_precision_at_100"]
+        0.01
+        """
+        from vae_anomaly.decision.metrics import card_precision_at_k, precision_at_k_per_day
+
+        found = (
+            precision_at_k_per_day(y, score, self.day, LOOKS).mean,
+            card_precision_at_k(y, score, self.day, self.card, LOOKS).mean,
+            amount_recall_per_day(y, score, self.day, self.amount, LOOKS),
+        )
+        return dict(zip(PAYMENT_METRICS, found, strict=True))
+
+
+def amount_recall_per_day(y: Integers, score: Floats, day: NDArray[Any], amount: Floats, budget: int) -> float:
+    """Share of all that is lost to fraud which a number of alerts each day finds.
+
+    Parameters
+    ----------
+    y, score, day, amount : ndarray of shape (n_rows,)
+        As in `vae_anomaly.decision.metrics`.
+    budget : int
+        Alerts a day.
+
+    Returns
+    -------
+    float
+        Expected share, ties at the cut of a day broken at random.
+
+    Examples
+    --------
+    >>> y, score, day = np.array([1, 0, 1, 1]), np.array([0.9, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1])
+    >>> amount_recall_per_day(y, score, day, np.array([30.0, 5.0, 60.0, 10.0]), budget=1)
+    0.4
+    """
+    from vae_anomaly.decision.metrics import amount_recall_at_budget
+
+    lost = np.where(y == 1, amount, 0.0)
+    found = 0.0
+    for one in np.unique(day):
+        today = day == one
+        if lost[today].any():  # a share of nothing is no share
+            share = amount_recall_at_budget(y[today], score[today], amount[today], budget)
+            found += share * float(lost[today].sum())
+    return found / float(lost.sum())
