@@ -70,3 +70,20 @@ def test_payments_leave_their_label_behind(tmp_path):
     data = read_creditcard(path)
     assert data.X.tolist() == [[0.5], [2.5]]
     assert data.y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("suite", "text", "absent"),
+    [("claims-normal", "Make,FraudFound_P\nMazda,0\n", "PolicyNumber"), ("kdd99-normal", "0,tcp\n", "column_42")],
+)
+def test_a_file_without_its_columns_is_refused(tmp_path, suite, text, absent):
+    (tmp_path / "rows.csv").write_text(text)
+    with pytest.raises(TableError, match=rf"expected columns \['{absent}'\], found only"):
+        SUITES[suite].read(tmp_path / "rows.csv")
+
+
+def test_mixed_files_keep_their_text_and_lose_label_and_number(tmp_path):
+    (tmp_path / "claims.csv").write_text("Make,Age,FraudFound_P,PolicyNumber\nMazda,30,0,1\nHonda,41,1,2\n")
+    data = SUITES["claims-contaminated"].read(tmp_path / "claims.csv")
+    assert data.X.to_dict("list") == {"Make": ["Mazda", "Honda"], "Age": [30, 41]}
+    assert data.y.tolist() == [0, 1]

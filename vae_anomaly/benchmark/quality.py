@@ -151,8 +151,8 @@ def entering(entrants: Iterable[Contestant], suite: Suite) -> list[Contestant]:
 
     Examples
     --------
-    >>> [one.name for one in entering(contestants(["VAEDetector", "kNN"]), SUITES["normal50"])]
-    ['VAEDetector', 'kNN']
+    >>> [one.name for one in entering(contestants(["VAEDetector", "kNN"]), SUITES["card-time"])]
+    ['VAEDetector', 'kNN (ordinal)', 'kNN (one-hot)']
     """
     entered = []
     for entrant in entrants:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from vae_anomaly.benchmark.frame_suites import FRAME_SUITES
 from vae_anomaly.benchmark.number_suites import NUMBER_SUITES
+from vae_anomaly.benchmark.payment_suites import PAYMENT_SUITES
 from vae_anomaly.benchmark.protocol import Suite
 from vae_anomaly.benchmark.table import say
 from vae_anomaly.errors import VaeAnomalyError
 
-SUITES: dict[str, Suite] = {**NUMBER_SUITES}
+SUITES: dict[str, Suite] = {**NUMBER_SUITES, **PAYMENT_SUITES, **FRAME_SUITES}
 
 TUNING = (
     *("annthyroid", "cardio", "fault", "Ionosphere", "letter", "mammography", "PageBlocks"),
