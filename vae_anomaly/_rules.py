@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,8 +17,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "hidden": (Several(Number(1, 65_536, integer=True)),),
     "latent": (Number(1, 65_536, integer=True),),
     "beta": (Number(0, open_high=True),),
+    "n_exemplars": (Number(0, 65_536, integer=True),),
+    "exemplar_weight": (Number(0, open_high=True),),
     "dof": (Number(0, open_low=True, open_high=True),),
     "max_steps": (Number(1, integer=True),),
+    "max_epochs": (Number(0, open_low=True, open_high=True), OneOf((None,))),
     "batch_size": (Number(1, integer=True),),
     "learning_rate": (Number(0, open_low=True, open_high=True),),
     "validation_fraction": (Number(0, 0.5),),
@@ -40,9 +44,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
 AUTO_ALERTS = 0.01
 """Share of training rows that "auto" puts below `offset_`: where to look first, not an estimate."""
 
-AUTO_TRIM, TRIM_MARGIN = 0.1, 0.05
+AUTO_TRIM, TRIM_MARGIN = 0.07, 0.05
 """Share of a batch that "auto" does not learn from; and what a stated contamination adds, since the rows of a batch
 that fit worst are never all of them anomalies."""
+
+FEWEST_STEPS = 32
+"""Steps that even the smallest table gets, if `max_steps` allows: fewer teach nothing."""
 
 
 def alert_share(contamination: float | str) -> float:
@@ -56,8 +63,23 @@ def trim_share(contamination: float | str) -> float:
     Examples
     --------
     >>> trim_share("auto"), trim_share(0.0), trim_share(0.25)
-    (0.1, 0.0, 0.3)
+    (0.07, 0.0, 0.3)
     """
     if isinstance(contamination, str):
         return AUTO_TRIM
     return min(0.5, contamination + TRIM_MARGIN) if contamination else 0.0
+
+
+def step_budget(
+    contamination: float | str, max_steps: int, max_epochs: float | None, batch_size: int, n_rows: float
+) -> int:
+    """Training steps: fewer where rows that may be anomalies would be seen so often that they are learnt by heart.
+
+    Examples
+    --------
+    >>> step_budget("auto", 800, 30, 96, n_rows=320), step_budget(0.0, 800, 30, 96, n_rows=320)
+    (100, 800)
+    """
+    if max_epochs is None or contamination == 0:
+        return max_steps
+    return min(max_steps, max(FEWEST_STEPS, math.ceil(max_epochs * n_rows / batch_size)))

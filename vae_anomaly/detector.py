@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Self
 
 import narwhals as nw
@@ -19,41 +19,26 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._inputs import as_array, frequency_weights
-from vae_anomaly._params import check_params, to_json
-from vae_anomaly._rules import RULES, alert_share, trim_share
-from vae_anomaly._version import __version__
+from vae_anomaly._params import check_params
+from vae_anomaly._rules import RULES, alert_share, step_budget, trim_share
+from vae_anomaly._stored import contents, restored
 from vae_anomaly._watching import SklearnTasks, Watching
-from vae_anomaly.artifact import Artifact, check_weights, read_artifact, write_artifact
-from vae_anomaly.errors import ModelFileError, TableError
+from vae_anomaly.artifact import read_artifact, write_artifact
+from vae_anomaly.errors import TableError
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
-from vae_anomaly.model.objective import Noise
+from vae_anomaly.model.objective import Noise, posterior
 from vae_anomaly.model.scoring import TILE, IwaeEstimate, iwae, latent_means, reconstructions, surprisals
 from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
-from vae_anomaly.training.callbacks import Callback, Evaluation
+from vae_anomaly.training.callbacks import Callback
 from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
 
 _FIT_ROWS = 20_000
 """Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
-
-_PROFILE = (
-    "n_rows",
-    "n_steps",
-    "seconds",
-    "stopped_early",
-    "held_out_elbo",
-    "baseline_elbo",
-    "dependence",
-    "dependence_error",
-    "active_latents",
-    "n_rollbacks",
-    "column_surprisal",
-)
-"""What `profile_` holds, and a model file with it."""
 
 _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
@@ -69,13 +54,14 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     Parameters
     ----------
     score_type : {"elbo", "reconstruction", "iwae"}, default="elbo"
-        What `score_samples` returns: the evidence lower bound at the posterior mean; the log likelihood alone, without
-        the KL; or the importance-weighted bound of Burda et al. (2016) with `n_iwae_samples` fixed draws.
+        What `score_samples` returns: the evidence lower bound at the posterior mean, with the KL to the exemplars; the
+        log likelihood alone, without the KL; or the importance-weighted bound of Burda et al. (2016) with
+        `n_iwae_samples` fixed draws and the prior N(0, I).
     contamination : "auto" or float in [0, 0.5], default="auto"
         Share of anomalies in the training rows. That share of them lies below `offset_`, and the rows of each batch
         that fit worst, that share and 5 % more, are not learnt from. 0.0 says that the rows are clean: every row is
-        learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: the worst tenth of each batch
-        is not learnt from, and 1 % of the rows lie below `offset_`.
+        learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: the worst 7 % of each batch
+        are not learnt from, and 1 % of the rows lie below `offset_`.
     n_members : int, default=3
         Networks in the ensemble. Fewer are faster, more are steadier.
     hidden : tuple of int, default=(96, 96)
@@ -83,14 +69,22 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     latent : int, default=32
         Dimension of the latent space; no more than the table has parts to describe.
     beta : float, default=0.1
-        Weight of the KL, in training and in the "elbo" score (Higgins et al. 2017).
+        Weight of the KL to N(0, I) in training (Higgins et al. 2017).
+    n_exemplars : int, default=512
+        Training rows of each member whose posteriors make up the prior p(z) of the "elbo" score, as in the Exemplar VAE
+        of Norouzi et al. (2020): the model remembers where in latent space training rows lie. 0 leaves p(z) at N(0, I).
+    exemplar_weight : float, default=0.3
+        Weight of the KL to that prior in the "elbo" score.
     dof : float, default=3.0
         Degrees of freedom of the Student-t likelihood of numbers.
     max_steps : int, default=800
         Training steps, whatever the number of rows.
+    max_epochs : float or None, default=30
+        Most times that a row is learnt from, on average, unless `contamination` is 0.0: what is seen more often is
+        learnt by heart, anomalies too. It shortens training on tables of fewer than 2,600 rows. None sets no limit.
     batch_size : int, default=96
         Rows of a step, for each member.
-    learning_rate : float, default=0.003
+    learning_rate : float, default=0.006
         Highest learning rate of the one-cycle schedule.
     validation_fraction : float in [0, 0.5], default=0.1
         Share of the rows that each member holds out to measure its ELBO on; members hold out different rows. Tables of
@@ -149,7 +143,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     `sample_weight` are frequency weights: weight 2 is the same as the row twice, bit for bit.
 
-    `offset_` belongs to the score that it was fitted with: after a change of `score_type` or `beta`, fit again.
+    `offset_` belongs to the score that it was fitted with: after a change of `score_type` or `exemplar_weight`, fit
+    again.
 
     Examples
     --------
@@ -190,10 +185,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         hidden: Sequence[int] = (96, 96),
         latent: int = 32,
         beta: float = 0.1,
+        n_exemplars: int = 512,
+        exemplar_weight: float = 0.3,
         dof: float = 3.0,
         max_steps: int = 800,
+        max_epochs: float | None = 30,
         batch_size: int = 96,
-        learning_rate: float = 3e-3,
+        learning_rate: float = 6e-3,
         validation_fraction: float = 0.1,
         patience: int | None = 5,
         max_categories: int = 1024,
@@ -212,8 +210,11 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         self.hidden = hidden
         self.latent = latent
         self.beta = beta
+        self.n_exemplars = n_exemplars
+        self.exemplar_weight = exemplar_weight
         self.dof = dof
         self.max_steps = max_steps
+        self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.validation_fraction = validation_fraction
@@ -327,6 +328,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         history = [] if model is None else list(self.history_)
 
         def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
+            with torch.no_grad():
+                trained.prior.remember(posterior(trained, exemplars.map(lambda block: block.to(trained.device))))
             evaluations = history + [evaluation.to_json() for evaluation in result.history]
             detector._finish(schema, trained, fitted, evaluations, {"n_rows": measure.total, **result.figures()})
 
@@ -343,7 +346,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             # A copy, because training that goes on may fail or be interrupted, and the fitted weights must survive it.
             model = (copy.deepcopy(model) if model else self._new_model(schema, table, measure, seed)).to(device)
             rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
-            config = self._training_config(n_steps, learning_rate, device)
+            exemplars = next(rows.batches(measure.exemplars(model.prior.n_exemplars)[None]))
+            budget = step_budget(self.contamination, n_steps, self.max_epochs, self.batch_size, measure.total)
+            config = self._training_config(budget, learning_rate, device)
             result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
         finish(self, model, result)
 
@@ -378,7 +383,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         # A latent space wider than the table would only learn to copy it.
         latent = min(self.latent, max(2, layout.n_parts))
         hidden = tuple(int(width) for width in self.hidden)
-        model = TabularVAE(layout, NetworkConfig(self.n_members, hidden, latent, float(self.dof)))
+        n_exemplars = min(self.n_exemplars, math.ceil(measure.total))
+        model = TabularVAE(layout, NetworkConfig(self.n_members, hidden, latent, float(self.dof), n_exemplars))
         model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
         return model
 
@@ -509,8 +515,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return self._summed(self._column_terms(table))
 
     def _summed(self, terms: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> NDArray[np.float64]:
-        beta = self.beta if self.score_type == "elbo" else 0.0
-        return np.concatenate([-(columns.sum(axis=1) + beta * kl) for columns, kl in terms])
+        weight = self.exemplar_weight if self.score_type == "elbo" else 0.0
+        return np.concatenate([-(columns.sum(axis=1) + weight * kl) for columns, kl in terms])
 
     def _column_terms(self, table: EncodedTable) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Surprisal of each column, and the KL, in chunks of rows."""
@@ -598,21 +604,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             If the file exists and may not be overwritten, or cannot be written.
         """
         check_is_fitted(self, "offset_")
-        params = {key: to_json(value) for key, value in self.get_params(deep=False).items() if key != "callbacks"}
-        manifest = {
-            "estimator": "VAEDetector",
-            "params": params,
-            "schema": self.schema_.to_json(),
-            "network": asdict(self.model_.config),
-            "fitted": {
-                "offset": self.offset_,
-                "history": self.history_,
-                "profile": self.profile_,
-            },
-            "versions": {"vae_anomaly": __version__, "torch": torch.__version__},
-        }
-        weights = {name: tensor.cpu().numpy() for name, tensor in self.model_.state_dict().items()}
-        write_artifact(path, manifest, weights, overwrite=overwrite)
+        write_artifact(path, *contents(self), overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
@@ -637,42 +629,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         """
         artifact = read_artifact(path)
         target = choose_device(device)
-        try:
-            detector = cls._from_manifest(artifact)
-        except ModelFileError:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
-            raise ModelFileError(
-                f"{os.fspath(path)}: the manifest does not describe a VAEDetector: {error!r}"
-            ) from error
+        detector: Self = restored(cls, artifact, os.fspath(path))
         detector.device = device
         detector.model_.to(target)
-        return detector
-
-    @classmethod
-    def _from_manifest(cls, artifact: Artifact) -> Self:
-        """Build the detector that an audited file describes, after its weights have the shapes that it says."""
-        manifest = artifact.manifest
-        if manifest["estimator"] != "VAEDetector":
-            raise ModelFileError(f"The file holds a {manifest['estimator']!r}; expected a 'VAEDetector'.")
-        detector = cls(**manifest["params"])
-        check_params("VAEDetector", detector.get_params(deep=False), RULES)
-        network = manifest["network"]
-        config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
-        check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
-        schema = Schema.from_json(manifest["schema"])
-        with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
-            shapes = TabularVAE(schema.layout(), config).state_dict()
-        check_weights(artifact, {name: (tuple(tensor.shape), "float32") for name, tensor in shapes.items()})
-        if not all(np.isfinite(array).all() for array in artifact.weights.values()):
-            raise ModelFileError("The weights hold numbers that are not finite: use the file as it was first written.")
-        model = TabularVAE(schema.layout(), config)
-        model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()})
-        fitted = manifest["fitted"]
-        detector._set_schema(schema)
-        detector.model_, detector.offset_ = model, float(fitted["offset"])
-        detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
-        detector.profile_ = {key: fitted["profile"][key] for key in _PROFILE}
         return detector
 
     # ---------------------------------------------------------------- input

@@ -13,7 +13,7 @@ def main() -> None:
     rows = rows[
         ["timestamp", "amount", "channel", "country", "device", "is_foreign", "account_age_days", "distance_km"]
     ]
-    detector = VAEDetector(n_members=2, hidden=(16,), latent=3, max_steps=150).fit(rows)
+    detector = VAEDetector(n_members=2, hidden=(16,), latent=3, max_steps=150, max_epochs=None).fit(rows)
     sample = rows.iloc[:60].assign(anomaly_score=detector.anomaly_score(rows.iloc[:60]))
     sample.to_csv(HERE / f"format-{FORMAT}.csv", index=False)
     detector.save(HERE / f"format-{FORMAT}.vaea")

@@ -8,6 +8,7 @@ import torch
 
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
+from vae_anomaly.model.objective import posterior
 from vae_anomaly.table.layout import FIRST_LEVEL, EncodedTable, Layout, Part, PartKind
 
 
@@ -53,9 +54,10 @@ def table():
 
 @pytest.fixture
 def model(layout, table):
-    model = TabularVAE(layout, NetworkConfig(n_members=3, hidden=(24, 16), latent=5))
+    model = TabularVAE(layout, NetworkConfig(n_members=3, hidden=(24, 16), latent=5, n_exemplars=48))
     model.initialise(7, Batch.of(table))
     # A second look of a trained network: the output layer's weights are as large as its biases.
     with torch.no_grad():
         model.decoder.network.last.weight.mul_(3)
+        model.prior.remember(posterior(model, Batch.of(table[:48])))
     return model

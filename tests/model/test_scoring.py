@@ -8,7 +8,7 @@ import torch
 
 from vae_anomaly.model import scoring
 from vae_anomaly.model.batch import Batch
-from vae_anomaly.model.objective import mean_elbo
+from vae_anomaly.model.objective import scored_elbo
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_scoring_in_several_threads_leaves_the_cores_of_torch_as_they_were(model
 
 
 def test_tiles_say_what_the_objective_says(model, table, whole):
-    elbo = mean_elbo(model, Batch.of(table), 1.0)
+    elbo = scored_elbo(model, Batch.of(table), 1.0)
     np.testing.assert_allclose(whole.parts, -elbo.log_likelihood.detach().mean(0).numpy(), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(whole.kl, elbo.kl.detach().mean(0).numpy(), rtol=1e-4, atol=1e-4)
 

@@ -33,6 +33,14 @@ class Batch:
         """The batch with `function` applied to each of its three tensors."""
         return Batch(function(self.values), function(self.angles), function(self.codes))
 
+    def blocks(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Its three tensors."""
+        return self.values, self.angles, self.codes
+
+    def rows_of_members(self, index: Int[Tensor, "members some"]) -> Batch:
+        """For each member the rows that `index` names."""
+        return self.map(lambda block: block.take_along_dim(index.unsqueeze(-1), dim=1))
+
     def observed(self) -> Bool[Tensor, "members rows parts"]:
         """Which cells count, in the order of `Layout.parts`."""
         return torch.cat([~self.values.isnan(), ~self.angles.isnan(), self.codes != MISSING], dim=-1)

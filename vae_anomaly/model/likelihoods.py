@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from vae_anomaly.table.layout import FIRST_LEVEL, MISSING, RARE, UNSEEN, Part
 
-LOG_SCALE_BOUNDS = (-3.0, 5.0)
-"""Of a standardised number. Without the lower bound a repeated value would buy an endless likelihood."""
+LOG_SCALE_BOUNDS = (-2.0, 5.0)
+"""Of a standardised number. Without the lower bound a repeated value would buy an endless likelihood, and with a much
+lower one the columns that can be told exactly would drown the others."""
 
 MAX_CONCENTRATION = 50.0
 """Of an angle: about 8 degrees, half an hour on the clock."""

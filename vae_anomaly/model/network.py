@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.latent import LANES, ExemplarPrior, Posterior
 from vae_anomaly.model.likelihoods import (
     BernoulliHead,
     CategoricalHead,
@@ -29,9 +30,6 @@ from vae_anomaly.table.layout import FIRST_LEVEL, Layout, PartKind
 
 MAX_EMBEDDING = 8
 """Width of a category's embedding: enough to tell its levels' habits apart, small enough for thousands of levels."""
-
-LANES = 16
-"""Float32 numbers in the widest vector register of today's CPUs."""
 
 
 @dataclass(frozen=True)
@@ -48,28 +46,15 @@ class NetworkConfig:
         Dimension of z.
     dof : float
         Degrees of freedom of the Student-t likelihood.
+    n_exemplars : int
+        Training rows of each member that make up the prior of its scores; 0 leaves it at N(0, I).
     """
 
     n_members: int = 3
     hidden: tuple[int, ...] = (96, 96)
     latent: int = 32
     dof: float = 3.0
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """q(z | x): a normal with diagonal covariance."""
-
-    mu: Float[Tensor, "members rows latent"]
-    log_var: Float[Tensor, "members rows latent"]
-
-    def sample(self, noise: Float[Tensor, "members rows latent"]) -> Tensor:
-        """Reparametrised draw, z = μ + σ ε."""
-        return self.mu + torch.exp(0.5 * self.log_var) * noise
-
-    def kl(self) -> Float[Tensor, "members rows"]:
-        """KL(q ‖ N(0, I)), in nats."""
-        return 0.5 * (self.mu.square() + self.log_var.exp() - 1 - self.log_var).sum(-1)
+    n_exemplars: int = 512
 
 
 @final
@@ -228,7 +213,7 @@ def _blocks(batch: Batch, n_binary: int) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 @final
 class TabularVAE(nn.Module):
-    """The ensemble: encoder and decoder of all members.
+    """The ensemble: encoder, decoder and prior of all members.
 
     Parameters
     ----------
@@ -242,6 +227,7 @@ class TabularVAE(nn.Module):
         super().__init__()
         self.layout, self.config = layout, config
         self.encoder, self.decoder = Encoder(layout, config), Decoder(layout, config)
+        self.prior = ExemplarPrior(config.n_members, config.n_exemplars, config.latent)
 
     def initialise(self, seed: int, rows: Batch) -> None:
         """Draw all weights from a local generator, and let the decoder begin at the columns' marginals."""

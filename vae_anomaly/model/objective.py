@@ -1,6 +1,7 @@
 """What is trained and what is scored, in nats.
 
-ELBO(x) = E_q[Σ_j m_j log p(x_j | z)] − β KL(q(z | x) ‖ N(0, I)), with m_j = 1 where the cell is observed.
+ELBO(x) = E_q[Σ_j m_j log p(x_j | z)] − β KL(q(z | x) ‖ p(z)), with m_j = 1 where the cell is observed. In training p(z)
+is N(0, I), in scores the model's `prior`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_anomaly.model.batch import Batch
-from vae_anomaly.model.network import Posterior, TabularVAE
+from vae_anomaly.model.latent import Posterior
+from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.table.layout import MISSING, UNSEEN
 
 
@@ -80,7 +82,7 @@ class Elbo:
     log_likelihood : Tensor of shape (members, rows, parts)
         m_j log p(x_j | z).
     kl : Tensor of shape (members, rows)
-        KL(q ‖ N(0, I)).
+        KL(q ‖ p(z)).
     beta : float
         Weight of the KL.
     """
@@ -108,6 +110,12 @@ def mean_elbo(model: TabularVAE, batch: Batch, beta: float) -> Elbo:
     """The ELBO with z at the posterior mean and no noise: a function of the row alone, and so the same each time."""
     q = posterior(model, batch)
     return Elbo(model.decoder(q.mu).log_prob(batch), q.kl(), beta)
+
+
+def scored_elbo(model: TabularVAE, batch: Batch, weight: float) -> Elbo:
+    """The same, with the KL to the model's exemplars in place of N(0, I)."""
+    q = posterior(model, batch)
+    return Elbo(model.decoder(q.mu).log_prob(batch), model.prior.kl(q), weight)
 
 
 def posterior(model: TabularVAE, batch: Batch) -> Posterior:

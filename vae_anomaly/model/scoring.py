@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
-from vae_anomaly.model.objective import iwae_log_weights, mean_elbo, posterior
+from vae_anomaly.model.objective import iwae_log_weights, posterior, scored_elbo
 from vae_anomaly.model.threads import at_most
 from vae_anomaly.table.layout import EncodedTable, Layout
 
@@ -38,7 +38,7 @@ class Surprisals:
     parts : float64 ndarray of shape (n_rows, n_parts)
         −log p(x_j | z) at the posterior mean, in nats; 0 where the cell is missing.
     kl : float64 ndarray of shape (n_rows,)
-        KL(q(z | x) ‖ N(0, I)), in nats.
+        KL(q(z | x) ‖ p(z)) to the exemplars that the model remembers, in nats.
     """
 
     parts: NDArray[np.float64]
@@ -56,7 +56,7 @@ def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
     """Surprisal of every part of every row, and the row's KL."""
 
     def tile(batch: Batch) -> tuple[Tensor, ...]:
-        elbo = mean_elbo(model, batch, beta=1.0)
+        elbo = scored_elbo(model, batch, weight=1.0)
         return -elbo.log_likelihood.mean(0), elbo.kl.mean(0)
 
     parts, kl = _in_tiles(model, table, tile)

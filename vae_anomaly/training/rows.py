@@ -92,6 +92,12 @@ class RowMeasure:
         start = self._start if self.held_out_share else torch.zeros_like(self._start)
         return self._rows_at(start + places)
 
+    def exemplars(self, n_rows: int) -> Int64[Tensor, "members rows"]:
+        """`n_rows` rows for each member, evenly spaced over the whole measure, and between those of the others."""
+        n_members = len(self._start)
+        shift = (torch.arange(n_members, dtype=torch.float64)[:, None] + 0.5) / n_members
+        return self._rows_at((torch.arange(n_rows, dtype=torch.float64) + shift) / max(1, n_rows))
+
     def sample(self, n_rows: int) -> Int64[Tensor, " rows"]:
         """At most `n_rows` rows, evenly spaced over the whole measure."""
         n_rows = int(min(n_rows, max(1.0, np.ceil(self.total))))

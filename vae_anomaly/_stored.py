@@ -1,0 +1,94 @@
+"""A fitted VAEDetector as the contents of a model file, and back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vae_anomaly._params import check_params, to_json
+from vae_anomaly._rules import RULES
+from vae_anomaly._version import __version__
+from vae_anomaly.artifact import Artifact, check_weights
+from vae_anomaly.errors import ModelFileError
+from vae_anomaly.model.network import NetworkConfig, TabularVAE
+from vae_anomaly.table.schema import Schema
+from vae_anomaly.training.callbacks import Evaluation
+
+PROFILE = (
+    "n_rows",
+    "n_steps",
+    "seconds",
+    "stopped_early",
+    "held_out_elbo",
+    "baseline_elbo",
+    "dependence",
+    "dependence_error",
+    "active_latents",
+    "n_rollbacks",
+    "column_surprisal",
+)
+"""What `profile_` holds, and a model file with it."""
+
+
+def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Manifest and weights of a fitted detector."""
+    params = {key: to_json(value) for key, value in detector.get_params(deep=False).items() if key != "callbacks"}
+    manifest = {
+        "estimator": "VAEDetector",
+        "params": params,
+        "schema": detector.schema_.to_json(),
+        "network": asdict(detector.model_.config),
+        "fitted": {
+            "offset": detector.offset_,
+            "history": detector.history_,
+            "profile": detector.profile_,
+        },
+        "versions": {"vae_anomaly": __version__, "torch": torch.__version__},
+    }
+    weights = {name: tensor.cpu().numpy() for name, tensor in detector.model_.state_dict().items()}
+    return manifest, weights
+
+
+def restored(detector_class: Any, artifact: Artifact, path: str) -> Any:
+    """Build the detector that an audited file describes, after its weights have the shapes that it says.
+
+    Raises
+    ------
+    ModelFileError
+        If the file describes no detector, or one that cannot be.
+    """
+    try:
+        return _restored(detector_class, artifact)
+    except ModelFileError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
+        raise ModelFileError(f"{path}: the manifest does not describe a VAEDetector: {error!r}") from error
+
+
+def _restored(detector_class: Any, artifact: Artifact) -> Any:
+    manifest = artifact.manifest
+    if manifest["estimator"] != "VAEDetector":
+        raise ModelFileError(f"The file holds a {manifest['estimator']!r}; expected a 'VAEDetector'.")
+    detector = detector_class(**manifest["params"])
+    check_params("VAEDetector", detector.get_params(deep=False), RULES)
+    network = manifest["network"]
+    config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
+    check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
+    schema = Schema.from_json(manifest["schema"])
+    with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
+        shapes = TabularVAE(schema.layout(), config).state_dict()
+    check_weights(artifact, {name: (tuple(tensor.shape), "float32") for name, tensor in shapes.items()})
+    if not all(np.isfinite(array).all() for array in artifact.weights.values()):
+        raise ModelFileError("The weights hold numbers that are not finite: use the file as it was first written.")
+    model = TabularVAE(schema.layout(), config)
+    model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()})
+    fitted = manifest["fitted"]
+    detector._set_schema(schema)
+    detector.model_, detector.offset_ = model, float(fitted["offset"])
+    detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
+    detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
+    return detector
