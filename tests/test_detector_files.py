@@ -74,6 +74,8 @@ def _not_finite(manifest, weights):
         _set("schema", "columns", []),
         _set("schema", "columns", [{"kind": "numeric"}] * 4),
         _set("fitted", "offset", "high"),
+        _set("fitted", "part_spread", [1.0]),
+        _set("fitted", "part_spread", "wide"),
         _set("fitted", "history", 5),
         _set("fitted", "history", [1, 2]),
         _set("fitted", "history", [{}]),

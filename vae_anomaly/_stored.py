@@ -44,6 +44,7 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "network": asdict(detector.model_.config),
         "fitted": {
             "offset": detector.offset_,
+            "part_spread": detector.part_spread_.tolist(),
             "history": detector.history_,
             "profile": detector.profile_,
         },
@@ -89,6 +90,14 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     fitted = manifest["fitted"]
     detector._set_schema(schema)
     detector.model_, detector.offset_ = model, float(fitted["offset"])
+    detector.part_spread_ = _spread(fitted["part_spread"], schema.layout().n_parts)
     detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
     detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
     return detector
+
+
+def _spread(values: Any, n_parts: int) -> NDArray[np.float64]:
+    spread = np.asarray(values, dtype=np.float64)
+    if spread.shape != (n_parts,) or not np.isfinite(spread).all() or (spread < 0).any():
+        raise ModelFileError(f"The file's part_spread must be {n_parts} numbers, none below 0.")
+    return spread

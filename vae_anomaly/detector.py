@@ -28,7 +28,16 @@ from vae_anomaly.errors import TableError
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
 from vae_anomaly.model.objective import Noise, posterior
-from vae_anomaly.model.scoring import TILE, IwaeEstimate, iwae, latent_means, reconstructions, surprisals
+from vae_anomaly.model.scoring import (
+    TILE,
+    IwaeEstimate,
+    Surprisals,
+    iwae,
+    latent_means,
+    part_weights,
+    reconstructions,
+    surprisals,
+)
 from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
@@ -75,6 +84,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         of Norouzi et al. (2020): the model remembers where in latent space training rows lie. 0 leaves p(z) at N(0, I).
     exemplar_weight : float, default=0.3
         Weight of the KL to that prior in the "elbo" score.
+    discrete_spread : float or None, default=0.25
+        Most spread, in nats, that the surprisal of a category or boolean has in the "elbo" score: one that varies more
+        over the training rows is scaled down, so that columns of many levels do not drown the others. None scales none.
     dof : float, default=3.0
         Degrees of freedom of the Student-t likelihood of numbers.
     max_steps : int, default=800
@@ -125,6 +137,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     profile_ : dict
         Figures of the fit: rows, held-out ELBO and that of a per-column baseline, mean surprisal of each column, steps,
         whether training stopped early, seconds.
+    part_spread_ : ndarray of shape (n_parts,)
+        Standard deviation of the surprisal of each part of the columns over training rows, in nats.
     model_ : TabularVAE
         The network.
     n_features_in_ : int
@@ -143,8 +157,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     `sample_weight` are frequency weights: weight 2 is the same as the row twice, bit for bit.
 
-    `offset_` belongs to the score that it was fitted with: after a change of `score_type` or `exemplar_weight`, fit
-    again.
+    `offset_` belongs to the score that it was fitted with: after a change of `score_type`, `exemplar_weight` or
+    `discrete_spread`, fit again.
 
     Examples
     --------
@@ -171,6 +185,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     """
 
     schema_: Schema
+    part_spread_: NDArray[np.float64]
     model_: TabularVAE
     history_: list[dict[str, float]]
     profile_: dict[str, Any]
@@ -187,6 +202,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         beta: float = 0.1,
         n_exemplars: int = 512,
         exemplar_weight: float = 0.3,
+        discrete_spread: float | None = 0.25,
         dof: float = 3.0,
         max_steps: int = 800,
         max_epochs: float | None = 30,
@@ -212,6 +228,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         self.beta = beta
         self.n_exemplars = n_exemplars
         self.exemplar_weight = exemplar_weight
+        self.discrete_spread = discrete_spread
         self.dof = dof
         self.max_steps = max_steps
         self.max_epochs = max_epochs
@@ -364,10 +381,11 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         trial = copy.copy(self)
         trial._set_schema(schema)
         trial.model_, trial.history_ = model, history
-        terms = list(trial._column_terms(fitted))
-        scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else self._summed(terms)
+        found = list(trial._surprisals(fitted))
+        trial.part_spread_ = np.concatenate([chunk.parts for chunk in found]).std(axis=0)
+        scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else trial._summed(found)
         trial.offset_ = float(np.percentile(scores, 100 * alert_share(self.contamination)))
-        surprisal = np.concatenate([columns for columns, _ in terms]).mean(axis=0)
+        surprisal = np.concatenate([chunk.by_column(schema.layout()) for chunk in found]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
         trial.profile_ = {**figures, "column_surprisal": means}
         self.__dict__.update(trial.__dict__)
@@ -482,7 +500,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             −log p in nats, 0 where a cell is missing. Columns that were set aside are not in it. The row sums are the
             anomaly scores of ``score_type="reconstruction"`` exactly.
         """
-        terms = [chunk for chunk, _ in self._column_terms(self._encode(X))]
+        terms = [chunk.by_column(self.schema_.layout()) for chunk in self._surprisals(self._encode(X))]
         index = X.index if isinstance(X, pd.DataFrame) else None
         return pd.DataFrame(np.concatenate(terms), columns=list(self.schema_.modelled), index=index)
 
@@ -512,19 +530,21 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score_type == "iwae":
             return self._iwae(table, self.n_iwae_samples).bound
-        return self._summed(self._column_terms(table))
+        return self._summed(self._surprisals(table))
 
-    def _summed(self, terms: Iterable[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> NDArray[np.float64]:
-        weight = self.exemplar_weight if self.score_type == "elbo" else 0.0
-        return np.concatenate([-(columns.sum(axis=1) + weight * kl) for columns, kl in terms])
-
-    def _column_terms(self, table: EncodedTable) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """Surprisal of each column, and the KL, in chunks of rows."""
+    def _summed(self, found: Iterable[Surprisals]) -> NDArray[np.float64]:
         layout = self.schema_.layout()
+        if self.score_type == "elbo":
+            weight, kl_weight = part_weights(layout, self.part_spread_, self.discrete_spread), self.exemplar_weight
+        else:
+            weight, kl_weight = None, 0.0
+        return np.concatenate([-(rows.by_column(layout, weight).sum(axis=1) + kl_weight * rows.kl) for rows in found])
+
+    def _surprisals(self, table: EncodedTable) -> Iterator[Surprisals]:
+        """Surprisal of each part, and the KL, in chunks of rows."""
         with exact_products():
             for start in range(0, len(table), _CHUNK):
-                found = surprisals(self.model_, table[start : start + _CHUNK])
-                yield found.by_column(layout), found.kl
+                yield surprisals(self.model_, table[start : start + _CHUNK])
 
     def _iwae(self, table: EncodedTable, n_samples: int) -> IwaeEstimate:
         with exact_products():

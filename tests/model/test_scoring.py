@@ -9,6 +9,7 @@ import torch
 from vae_anomaly.model import scoring
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.objective import scored_elbo
+from vae_anomaly.table.layout import PartKind
 
 
 @pytest.fixture
@@ -83,3 +84,19 @@ def test_iwae_tightens_with_its_samples(model, table):
 def test_no_rows_give_no_scores(model, table):
     with pytest.raises(ValueError, match="at least one row"):
         scoring.surprisals(model, table[:0])
+
+
+def test_a_discrete_part_has_no_more_spread_than_allowed_and_other_parts_keep_theirs(model, whole):
+    spread = whole.parts.std(axis=0)
+    weight = scoring.part_weights(model.layout, spread, most=0.25)
+    discrete = np.array([part.kind in (PartKind.BINARY, PartKind.CATEGORY) for part in model.layout.parts])
+    np.testing.assert_allclose((whole.parts * weight).std(axis=0)[discrete], np.minimum(spread[discrete], 0.25))
+    np.testing.assert_array_equal(weight[~discrete], 1.0)
+    np.testing.assert_array_equal(scoring.part_weights(model.layout, spread, most=None), 1.0)
+
+
+def test_columns_are_the_weighted_sums_of_their_parts(model, whole):
+    weight = np.arange(1.0, 1 + model.layout.n_parts)
+    columns = whole.by_column(model.layout, weight)
+    np.testing.assert_allclose(columns.sum(axis=1), whole.parts @ weight)
+    np.testing.assert_allclose(whole.by_column(model.layout).sum(axis=1), whole.parts.sum(axis=1))

@@ -20,7 +20,7 @@ from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.objective import iwae_log_weights, posterior, scored_elbo
 from vae_anomaly.model.threads import at_most
-from vae_anomaly.table.layout import EncodedTable, Layout
+from vae_anomaly.table.layout import EncodedTable, Layout, PartKind
 
 TILE = 512
 """Rows of a tile: few enough for its activations to stay in a core's cache, enough to outweigh the calls around it."""
@@ -44,12 +44,25 @@ class Surprisals:
     parts: NDArray[np.float64]
     kl: NDArray[np.float64]
 
-    def by_column(self, layout: Layout) -> NDArray[np.float64]:
-        """Sum of the parts of each column, of shape (n_rows, n_columns)."""
+    def by_column(self, layout: Layout, weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Sum of the parts of each column, each part times its weight if there is one, of shape (n_rows, n_columns)."""
+        weight = np.ones(layout.n_parts) if weight is None else weight
         columns = np.zeros((len(self.kl), len(layout.columns)))
         for part, column in enumerate(layout.column_of_part):
-            columns[:, column] += self.parts[:, part]
+            columns[:, column] += self.parts[:, part] * weight[part]
         return columns
+
+
+def part_weights(layout: Layout, spread: NDArray[np.float64], most: float | None) -> NDArray[np.float64]:
+    """Weights that leave a discrete part no more spread than `most`, in nats; 1 for numbers and angles.
+
+    A merchant, a city or a job is surprising in any row of a seldom one, and many such columns together drown an amount
+    that is surprising once. A discrete part that hardly ever surprises keeps all its weight.
+    """
+    if most is None:
+        return np.ones(layout.n_parts)
+    discrete = np.array([part.kind in (PartKind.BINARY, PartKind.CATEGORY) for part in layout.parts], dtype=bool)
+    return np.where(discrete & (spread > most), most / np.maximum(spread, most), 1.0)
 
 
 def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
