@@ -84,7 +84,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         of Norouzi et al. (2020): the model remembers where in latent space training rows lie. 0 leaves p(z) at N(0, I).
     exemplar_weight : float, default=0.3
         Weight of the KL to that prior in the "elbo" score.
-    discrete_spread : float or None, default=0.25
+    discrete_spread : float or None, default=0.1
         Most spread, in nats, that the surprisal of a category or boolean has in the "elbo" score: one that varies more
         over the training rows is scaled down, so that columns of many levels do not drown the others. None scales none.
     dof : float, default=3.0
@@ -202,7 +202,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         beta: float = 0.1,
         n_exemplars: int = 512,
         exemplar_weight: float = 0.3,
-        discrete_spread: float | None = 0.25,
+        discrete_spread: float | None = 0.1,
         dof: float = 3.0,
         max_steps: int = 800,
         max_epochs: float | None = 30,
