@@ -15,6 +15,7 @@ import vae_anomaly
 from vae_anomaly.benchmark import __main__ as command
 from vae_anomaly.benchmark import worker
 from vae_anomaly.benchmark.environment import Environment, environment
+from vae_anomaly.benchmark.few_labels import few_labels_command
 from vae_anomaly.benchmark.files import FILES, FileRun
 from vae_anomaly.benchmark.process import run_task
 from vae_anomaly.benchmark.quality_command import quality_command
@@ -100,6 +101,7 @@ def test_every_command_of_the_readme_parses_and_every_file_is_named_there():
         command.speed_command,
         command.files_command,
         quality_command,
+        few_labels_command,
     }
     assert all(f"`{suite}`" in text for suite in SUITES)
     assert all(f"`{file.path}`" in text and (f"`{file.label}`" in text or not file.header) for file in FILES.values())

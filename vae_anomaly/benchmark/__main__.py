@@ -1,4 +1,4 @@
-"""``python -m vae_anomaly.benchmark speed``, ``... files`` and ``... quality``."""
+"""``python -m vae_anomaly.benchmark speed``, ``... files``, ``... quality`` and ``... few-labels``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 
-from vae_anomaly.benchmark import files, quality_command, speed
+from vae_anomaly.benchmark import few_labels, files, quality_command, speed
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.quality_command import positive
@@ -157,6 +157,12 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     quality = commands.add_parser("quality", help="detection quality by fixed protocols: detectors, data sets, seeds")
     quality_command.add_options(quality)
     _add_output(quality)
+    few = commands.add_parser(
+        "few-labels", help="detection quality by the number of known frauds, beside a supervised peer"
+    )
+    few_labels.add_options(few)
+    few.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(few)
     return parser
 
 

@@ -27,7 +27,7 @@ MEASUREMENT = 1
 """Raise it when `vae_anomaly.benchmark.measuring` measures differently: then everything is measured again."""
 
 _PACKAGE = Path(__file__).parents[1]
-OUR_SOURCES = ("model", "training", "table", "detector.py", "_inputs.py")
+OUR_SOURCES = ("model", "training", "table", "detector.py", "_inputs.py", "_known.py")
 
 
 def default_folder() -> Path:
