@@ -10,7 +10,7 @@ A forest is arrays of numbers: it lies in a model file as the weights do, and re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -33,6 +33,7 @@ _ABSENT = -1e6
 
 _CELLS_TRIED = 0.3
 _LEAST_SAMPLE, _SAMPLE_SPAN = 20, 20.0
+_MOST_OTHERS = 20_000
 _CHUNK = 2048
 _PRIOR_SURPRISE, _PRIOR_ODDS, _LEAST_SURPRISE = 0.3, 1.0, 0.1
 _OUTLYING = 10.0
@@ -263,6 +264,32 @@ class KnownHead:
         scale = np.array([np.median(odds[~fraud & unseen]) if (~fraud & unseen).any() else 0.0, 0.0])
         scale[1] = spread * weights[1] / weights[0]
         return cls(**trees, scale=scale)
+
+    @classmethod
+    def of_table(
+        cls,
+        table: EncodedTable,
+        layout: Layout,
+        known: tuple[NDArray[np.int8], Floats | None],
+        score: Callable[[EncodedTable], Floats],
+        seed: int,
+    ) -> KnownHead | None:
+        """Choose rows of a training table by `taking_part`, and learn from them.
+
+        Parameters
+        ----------
+        table, layout : EncodedTable, Layout
+            All rows that were given to a fit.
+        known : tuple
+            Labels and weights, from `set_apart`.
+        score : callable
+            ``score(table)``, in nats, higher for more normal.
+        seed : int
+            Of the draws.
+        """
+        chosen = taking_part(*known, limit=_MOST_OTHERS, seed=seed)
+        rows = table[chosen]
+        return cls.fit(cells(rows, layout), known[0][chosen], -score(rows), seed)
 
     def log_odds(self, rows: NDArray[np.float32]) -> Floats:
         """Votes of the forest, of shape (n_rows,): log-odds of looking like the known frauds."""
