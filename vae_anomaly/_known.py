@@ -68,7 +68,7 @@ def known_labels(known: Any, n_rows: int) -> NDArray[np.int8]:
     Traceback (most recent call last):
         ...
     vae_anomaly.errors.TableError: 'known' must hold 1 (known fraud), 0 (known to be genuine), or -1, NaN, None or NA \
-(not known). Found 'fraud' in row 0: map such values first.
+(not known). Found 'fraud' in row 1: map such values first.
     """
     import pandas as pd
 
@@ -82,7 +82,7 @@ def known_labels(known: Any, n_rows: int) -> NDArray[np.int8]:
         if isinstance(value, str) or value not in (FRAUD, GENUINE, UNKNOWN):
             raise TableError(
                 "'known' must hold 1 (known fraud), 0 (known to be genuine), or -1, NaN, None or NA (not known). "
-                f"Found {value!r} in row {row}: map such values first."
+                f"Found {value!r} in row {row + 1}: map such values first."
             )
         labels[row] = int(value)
     if n_rows and (labels == FRAUD).all():

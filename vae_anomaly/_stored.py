@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vae_anomaly._known import KnownHead, n_cells
 from vae_anomaly._params import check_params, to_json
 from vae_anomaly._rules import RULES
 from vae_anomaly._version import __version__
@@ -33,6 +34,9 @@ PROFILE = (
 )
 """What `profile_` holds, and a model file with it."""
 
+_KNOWN = "known."
+"""Before the names of the arrays of `KnownHead`, beside those of the network."""
+
 
 def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Manifest and weights of a fitted detector."""
@@ -51,6 +55,8 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "versions": {"vae_anomaly": __version__, "torch": torch.__version__},
     }
     weights = {name: tensor.cpu().numpy() for name, tensor in detector.model_.state_dict().items()}
+    if detector.known_head_ is not None:
+        weights |= {f"{_KNOWN}{name}": array for name, array in detector.known_head_.to_arrays().items()}
     return manifest, weights
 
 
@@ -80,6 +86,9 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
     check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
     schema = Schema.from_json(manifest["schema"])
+    known = {name.removeprefix(_KNOWN): array for name, array in artifact.weights.items() if name.startswith(_KNOWN)}
+    network_weights = {name: array for name, array in artifact.weights.items() if not name.startswith(_KNOWN)}
+    artifact = replace(artifact, weights=network_weights)
     with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
         shapes = TabularVAE(schema.layout(), config).state_dict()
     check_weights(artifact, {name: (tuple(tensor.shape), "float32") for name, tensor in shapes.items()})
@@ -93,6 +102,7 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     detector.part_spread_ = _spread(fitted["part_spread"], schema.layout().n_parts)
     detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
     detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
+    detector.known_head_ = KnownHead.from_arrays(known, n_cells(schema.layout())) if known else None
     return detector
 
 

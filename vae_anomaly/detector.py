@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import narwhals as nw
@@ -19,6 +19,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._inputs import as_array, frequency_weights
+from vae_anomaly._known import KnownHead, cells, set_apart
 from vae_anomaly._params import check_params
 from vae_anomaly._rules import RULES, alert_share, step_budget, trim_share
 from vae_anomaly._stored import contents, restored
@@ -141,6 +142,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Standard deviation of the surprisal of each part of the columns over training rows, in nats.
     model_ : TabularVAE
         The network.
+    known_head_ : KnownHead or None
+        What `known` frauds add to the anomaly score; None where `fit` was told of none.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of str
@@ -190,6 +193,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     history_: list[dict[str, float]]
     profile_: dict[str, Any]
     offset_: float
+    known_head_: KnownHead | None
 
     def __init__(
         self,
@@ -249,7 +253,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     # ---------------------------------------------------------------- fitting
 
     @with_callbacks  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, known: Any = None) -> Self:
         """Learn how the columns of `X` go together.
 
         Parameters
@@ -257,9 +261,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         X : DataFrame (pandas, polars, pyarrow) or array-like of shape (n_samples, n_features)
             Training rows: mixed types, missing cells and unlabelled anomalies may be in them.
         y : ignored
-            Here for scikit-learn's API. Labels are never used.
+            Here for scikit-learn's API. Labels are never taken from here; see `known`.
         sample_weight : array-like of shape (n_samples,), default=None
             How often each row counts; 0 leaves it out.
+        known : array-like of shape (n_samples,), default=None
+            What is known of a few rows: 1 for a fraud, 0 for a genuine row; -1, NaN, None or NA for not known. The
+            networks do not learn from known frauds; what these have in common is added to the score.
 
         Returns
         -------
@@ -280,13 +287,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         context.call_on_fit_task_begin(estimator=self, X=X, y=y)
         continued = self.warm_start and hasattr(self, "model_")
         X = self._validated(X, reset=not continued)
-        weight = frequency_weights(X, sample_weight)
+        labels, weight = set_apart(known, len(X), frequency_weights(X, sample_weight))
         if continued:
             schema, model = self.schema_, self.model_
         else:
             schema = Schema.infer(X, kinds=self.kinds, max_categories=self.max_categories, sample_weight=weight)
             model = None
-        self._train(X, weight, schema, model, self.max_steps, self.learning_rate, context)
+        self._train(X, weight, schema, model, self.max_steps, self.learning_rate, context, labels)
         context.call_on_fit_task_end(estimator=self, X=X, y=y)
         return self
 
@@ -328,6 +335,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         n_steps: int,
         learning_rate: float,
         context: Any,
+        labels: NDArray[np.int8] | None = None,
     ) -> None:
         """Encode the rows, train the network (a new one for None), and take what is fitted from the rows."""
         table = _encoded(schema, X)
@@ -343,12 +351,18 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             )
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
         history = [] if model is None else list(self.history_)
+        head = self.known_head_ if context is None and model is not None else None  # partial_fit keeps it
+
+        def learn(detector: VAEDetector) -> KnownHead | None:
+            if labels is None:
+                return head
+            return KnownHead.of_table(table, schema.layout(), (labels, weight), detector._scores, seed)
 
         def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
             with torch.no_grad():
                 trained.prior.remember(posterior(trained, exemplars.map(lambda block: block.to(trained.device))))
             evaluations = history + [evaluation.to_json() for evaluation in result.history]
-            detector._finish(schema, trained, fitted, evaluations, {"n_rows": measure.total, **result.figures()})
+            detector._finish(schema, trained, fitted, evaluations, {"n_rows": measure.total, **result.figures()}, learn)
 
         def save(snapshot: TabularVAE, result: TrainingResult, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
@@ -376,6 +390,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         fitted: EncodedTable,
         history: list[dict[str, float]],
         figures: dict[str, Any],
+        learn: Callable[[VAEDetector], KnownHead | None],
     ) -> None:
         """Set all that is fitted, or nothing: a fit that fails or is interrupted leaves an earlier one as it was."""
         trial = copy.copy(self)
@@ -383,7 +398,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         trial.model_, trial.history_ = model, history
         found = list(trial._surprisals(fitted))
         trial.part_spread_ = np.concatenate([chunk.parts for chunk in found]).std(axis=0)
+        trial.known_head_ = None
+        trial.known_head_ = learn(trial)
         scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else trial._summed(found)
+        scores = scores - trial._lift(fitted)
         trial.offset_ = float(np.percentile(scores, 100 * alert_share(self.contamination)))
         surprisal = np.concatenate([chunk.by_column(schema.layout()) for chunk in found]).mean(axis=0)
         means = dict(zip(schema.modelled, surprisal.tolist(), strict=True))
@@ -529,8 +547,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score_type == "iwae":
-            return self._iwae(table, self.n_iwae_samples).bound
-        return self._summed(self._surprisals(table))
+            return self._iwae(table, self.n_iwae_samples).bound - self._lift(table)
+        return self._summed(self._surprisals(table)) - self._lift(table)
+
+    def _lift(self, table: EncodedTable) -> NDArray[np.float64] | float:
+        """What known frauds add to the anomaly score; 0.0 leaves every bit as it is."""
+        return self.known_head_.lift(cells(table, self.schema_.layout())) if self.known_head_ else 0.0
 
     def _summed(self, found: Iterable[Surprisals]) -> NDArray[np.float64]:
         layout = self.schema_.layout()

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from vae_anomaly import VAEDetector
 from vae_anomaly.benchmark import __main__ as command
 from vae_anomaly.benchmark.detectors import OURS
 from vae_anomaly.benchmark.few_labels import (
@@ -26,7 +23,6 @@ from vae_anomaly.benchmark.protocol import DataSet
 from vae_anomaly.benchmark.splits import TRAINING_FRAUDS, TRAINING_PAYMENTS
 from vae_anomaly.errors import TableError, VaeAnomalyError
 
-TELLS = pytest.mark.skipif("known" not in inspect.signature(VAEDetector.fit).parameters, reason="fit takes no `known`")
 SHORT = pytest.mark.filterwarnings(
     "ignore::vae_anomaly.errors.TrainingWarning"
 )  # columns that know nothing of each other
@@ -111,7 +107,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         run_few_labels(["sparkov"], tmp_path)
 
 
-@TELLS
 @SHORT
 def test_every_detector_is_told_the_same_and_none_of_nothing_is_compared(tmp_path):
     write_card_payments(tmp_path)
@@ -148,7 +143,6 @@ def test_the_table_has_a_row_for_each_number_and_a_column_for_each_detector(caps
     assert "creditcard, 5 known, seed 1: HistGradientBoosting failed: ValueError: too few" in text
 
 
-@TELLS
 @SHORT
 def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
     write_card_payments(tmp_path, 1_500)
