@@ -47,7 +47,7 @@ from vae_anomaly.training.device import choose_device, exact_products, few_threa
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
 
-_FIT_ROWS = 20_000
+_FIT_ROWS = 10_000
 """Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
 
 _CHUNK = 64 * TILE

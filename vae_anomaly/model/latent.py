@@ -86,8 +86,13 @@ class ExemplarPrior(nn.Module):
         variance = self.log_var.exp() + BANDWIDTH
         precision = variance.reciprocal()
         rows = torch.cat([mu.square() + q.log_var.exp(), mu], dim=-1)
-        terms = torch.cat([precision, -2 * exemplar * precision], dim=-1)
-        constant = (exemplar.square() * precision + variance.log()).sum(-1)
-        cross = -0.5 * torch.baddbmm(constant.unsqueeze(1), rows, terms.transpose(1, 2))
+        terms = torch.cat([-0.5 * precision, exemplar * precision], dim=-1)
+        constant = -0.5 * (exemplar.square() * precision + variance.log()).sum(-1)
+        kernel = torch.baddbmm(constant.unsqueeze(1), rows, terms.transpose(1, 2))
+        # A log-sum-exp in place, as this is the largest array of a score; and bounded, because what is smaller adds
+        # nothing to a sum in float32, but exponentials that underflow take ten times as long.
+        peak = kernel.amax(-1, keepdim=True)
+        total = kernel.sub_(peak).clamp_(min=-60.0).exp_().sum(-1)
+        log_density = total.log() + peak.squeeze(-1) - math.log(self.n_exemplars)
         negative_entropy = -0.5 * (1 + q.log_var).sum(-1)
-        return negative_entropy - (cross.logsumexp(-1) - math.log(self.n_exemplars))
+        return negative_entropy - log_density
