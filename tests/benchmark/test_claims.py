@@ -1,6 +1,7 @@
 """What the README's table says of peers is true of the versions that we run."""
 
 import contextlib
+import inspect
 import io
 import warnings
 
@@ -49,3 +50,11 @@ def test_isolation_forest_takes_missing_cells_but_no_text(rows):
     assert np.isfinite(IsolationForest(n_estimators=5).fit(gaps).score_samples(gaps)).all()
     with pytest.raises(ValueError, match="convert"):
         IsolationForest().fit(pd.DataFrame({"a": ["x", "y"] * 50}))
+
+
+def test_neither_peer_learns_from_known_frauds(rows):
+    known = np.arange(len(rows)) < 5
+    told, untold = (IsolationForest(n_estimators=5, random_state=0).fit(rows, y) for y in (known, None))
+    np.testing.assert_array_equal(told.score_samples(rows), untold.score_samples(rows))
+    assert "Not used in unsupervised methods" in vae.VAE.fit.__doc__
+    assert "known" not in inspect.signature(vae.VAE.fit).parameters
