@@ -40,23 +40,6 @@ def dated_payments():
     return DataSet(np.zeros((len(days), 1)), y, Payments(days, np.zeros(len(days)), np.ones(len(days))))
 
 
-def write_card_payments(folder, n_rows=3_000):
-    rng = np.random.default_rng(2)
-    moments = pd.Timestamp("2019-05-01") + pd.to_timedelta(np.sort(rng.integers(184 * 86_400, size=n_rows)), unit="s")
-    y = (rng.random(n_rows) < 0.08).astype(int)
-    rows = pd.DataFrame(
-        {
-            "trans_datetime": moments.strftime("%Y-%m-%d %H:%M:%S"),
-            "cc_num": rng.integers(4_000_000_000_000, 4_000_000_000_050, n_rows),
-            "category": rng.choice(["travel", "food", "fuel"], n_rows),
-            "amt": rng.exponential(50, n_rows) + 300 * y,
-            "is_fraud": y,
-        }
-    )
-    (folder / "sparkov").mkdir()
-    rows.to_csv(folder / "sparkov" / "card_transactions_2019-05_2019-10.csv.gz", index=False)
-
-
 @pytest.mark.parametrize(
     ("data", "divide"), [(card_payments(), payments_with_few_frauds), (dated_payments(), payments_by_time)]
 )
@@ -108,8 +91,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 @SHORT
-def test_every_detector_is_told_the_same_and_none_of_nothing_is_compared(tmp_path):
-    write_card_payments(tmp_path)
+def test_every_detector_is_told_the_same_and_none_of_nothing_is_compared(tmp_path, write_card_payments):
+    write_card_payments(tmp_path, fraud_share=0.08)
     settings = {"max_steps": 20, "n_members": 1}
     runs = run_few_labels(["sparkov"], tmp_path, n_known=(0, 20), settings=settings)
     assert [(run.detector, run.n_known) for run in runs] == [(OURS, 0), (OURS, 20), (PEER, 20), (BALANCED, 20)]
@@ -122,8 +105,8 @@ def test_every_detector_is_told_the_same_and_none_of_nothing_is_compared(tmp_pat
     assert runs[1].average_precision > 0.8  # the amount tells, and the known frauds say so
 
 
-def test_a_peer_that_fails_is_named_and_the_others_go_on(tmp_path):
-    write_card_payments(tmp_path)
+def test_a_peer_that_fails_is_named_and_the_others_go_on(tmp_path, write_card_payments):
+    write_card_payments(tmp_path, fraud_share=0.08)
     runs = run_few_labels(["sparkov"], tmp_path, n_known=(5,), settings={"no such parameter": 1})
     assert [run.failure is None for run in runs] == [False, True, True]
 
@@ -144,8 +127,8 @@ def test_the_table_has_a_row_for_each_number_and_a_column_for_each_detector(caps
 
 
 @SHORT
-def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch):
-    write_card_payments(tmp_path, 1_500)
+def test_the_command_prints_and_writes(tmp_path, capsys, monkeypatch, write_card_payments):
+    write_card_payments(tmp_path, 1_500, fraud_share=0.08)
     monkeypatch.setattr("vae_anomaly.benchmark.few_labels.N_KNOWN", (0, 5))
     output = tmp_path / "few.csv"
     arguments = ["few-labels", "--data-dir", str(tmp_path), "--only", "sparkov", "--output", str(output)]

@@ -38,24 +38,6 @@ def write_features(folder, y, drawn):
     return path
 
 
-def write_card_payments(folder, n_rows=3_000):
-    rng = np.random.default_rng(2)
-    moments = pd.Timestamp("2019-05-01") + pd.to_timedelta(np.sort(rng.integers(184 * 86_400, size=n_rows)), unit="s")
-    y = (rng.random(n_rows) < 0.05).astype(int)
-    rows = pd.DataFrame(
-        {
-            "trans_datetime": moments.strftime("%Y-%m-%d %H:%M:%S"),
-            "cc_num": rng.integers(4_000_000_000_000, 4_000_000_000_050, n_rows),
-            "category": rng.choice(["travel", "food", "fuel"], n_rows),
-            "amt": rng.exponential(50, n_rows) + 300 * y,
-            "is_fraud": y,
-        }
-    )
-    (folder / "sparkov").mkdir()
-    rows.to_csv(path := folder / "sparkov" / "card_transactions_2019-05_2019-10.csv.gz", index=False)
-    return path
-
-
 def test_the_first_week_trains_and_the_third_tests_without_cards_known_by_then():
     drawn, y = payments()
     split = handbook_7(drawn, y)
@@ -103,7 +85,7 @@ def test_the_perfect_score_finds_every_fraud_of_a_day():
     assert found["card_precision_at_100"] == pytest.approx(n_cards / 21 / LOOKS)
 
 
-def test_daily_figures_are_measured_kept_and_found_again(tmp_path):
+def test_daily_figures_are_measured_kept_and_found_again(tmp_path, write_card_payments):
     drawn, y = payments()
     sets = [
         ("handbook-7", "handbook", write_features(tmp_path, y, drawn)),
@@ -122,7 +104,7 @@ def test_daily_figures_are_measured_kept_and_found_again(tmp_path):
         assert all(0 < getattr(run, name) <= 1 for run in first)
 
 
-def test_cards_days_and_labels_reach_no_detector(tmp_path):
+def test_cards_days_and_labels_reach_no_detector(tmp_path, write_card_payments):
     data = SUITES["card-time"].read(write_card_payments(tmp_path))
     assert data.X.columns.tolist() == ["trans_datetime", "category", "amt"]
     drawn, y = payments()
@@ -131,7 +113,7 @@ def test_cards_days_and_labels_reach_no_detector(tmp_path):
     assert len(FEATURES) == 15
 
 
-def test_the_table_shows_daily_figures_and_who_is_left_out(tmp_path, capsys):
+def test_the_table_shows_daily_figures_and_who_is_left_out(tmp_path, capsys, write_card_payments):
     write_card_payments(tmp_path)
     arguments = ["quality", "--data-dir", str(tmp_path), "--cache", str(tmp_path / "cache"), "--suite", "card-time"]
     assert command.main([*arguments, "--detectors", "IsolationForest", "EllipticEnvelope"]) == 0

@@ -13,12 +13,8 @@ from vae_anomaly.table.layout import FIRST_LEVEL, EncodedTable, Layout, Part, Pa
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Small products are slow on several cores, and very slow on busy ones."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _always_on_one_thread(one_thread):
+    pass
 
 
 @pytest.fixture

@@ -14,12 +14,8 @@ from vae_anomaly.training.trainer import Trainer, TrainingConfig
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    """Small products are slow on several cores, and very slow on busy ones."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _always_on_one_thread(one_thread):
+    pass
 
 
 @pytest.fixture(scope="session")

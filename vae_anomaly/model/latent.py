@@ -8,6 +8,7 @@ rows' own posteriors instead: the aggregate posterior, as exemplars estimate it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -72,27 +73,30 @@ class ExemplarPrior(nn.Module):
         self.mu.copy_(q.mu)
         self.log_var.copy_(q.log_var)
 
-    def kl(self, q: Posterior) -> Float[Tensor, "members rows"]:
-        """Upper bound on KL(q ‖ p), in nats.
+    def kl(self) -> Callable[[Posterior], Float[Tensor, "members rows"]]:
+        """Upper bound on KL(q ‖ p), in nats, as a function of q; what does not depend on q is computed here, once.
 
-        −H(q) − log 1/M Σ_m exp E_q[log N(z; μ_m, σ_m² + h)], by Jensen's inequality (Hershey & Olsen 2007). It is a
-        bound for one exemplar only if q is that exemplar; between them it is the KL to the nearest ones.
+        −H(q) − log 1/M Σ_m exp E_q[log N(z; μ_m, σ_m² + h)], by Jensen's inequality (Hershey & Olsen 2007). For a
+        single exemplar it is exact.
         """
         if not self.n_exemplars:
-            return q.kl()
+            return Posterior.kl
         # Around the exemplars' centre, so that the squares below do not lose the digits that tell neighbours apart.
         centre = self.mu.mean(1, keepdim=True)
-        mu, exemplar = q.mu - centre, self.mu - centre
-        variance = self.log_var.exp() + BANDWIDTH
+        exemplar, variance = self.mu - centre, self.log_var.exp() + BANDWIDTH
         precision = variance.reciprocal()
-        rows = torch.cat([mu.square() + q.log_var.exp(), mu], dim=-1)
-        terms = torch.cat([-0.5 * precision, exemplar * precision], dim=-1)
-        constant = -0.5 * (exemplar.square() * precision + variance.log()).sum(-1)
-        kernel = torch.baddbmm(constant.unsqueeze(1), rows, terms.transpose(1, 2))
-        # A log-sum-exp in place, as this is the largest array of a score; and bounded, because what is smaller adds
-        # nothing to a sum in float32, but exponentials that underflow take ten times as long.
-        peak = kernel.amax(-1, keepdim=True)
-        total = kernel.sub_(peak).clamp_(min=-60.0).exp_().sum(-1)
-        log_density = total.log() + peak.squeeze(-1) - math.log(self.n_exemplars)
-        negative_entropy = -0.5 * (1 + q.log_var).sum(-1)
-        return negative_entropy - log_density
+        terms = torch.cat([-0.5 * precision, exemplar * precision], dim=-1).transpose(1, 2).contiguous()
+        constant = -0.5 * (exemplar.square() * precision + variance.log()).sum(-1).unsqueeze(1)
+
+        def kl(q: Posterior) -> Tensor:
+            mu = q.mu - centre
+            rows = torch.cat([mu.square() + q.log_var.exp(), mu], dim=-1)
+            kernel = torch.baddbmm(constant, rows, terms)
+            # A log-sum-exp in place, as this is the largest array of a score; and bounded, because what is smaller adds
+            # nothing to a sum in float32, but exponentials that underflow take ten times as long.
+            peak = kernel.amax(-1, keepdim=True)
+            total = kernel.sub_(peak).clamp_(min=-60.0).exp_().sum(-1)
+            log_density: Tensor = total.log() + peak.squeeze(-1) - math.log(self.n_exemplars)
+            return -0.5 * (1 + q.log_var).sum(-1) - log_density
+
+        return kl

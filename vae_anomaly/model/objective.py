@@ -112,12 +112,6 @@ def mean_elbo(model: TabularVAE, batch: Batch, beta: float) -> Elbo:
     return Elbo(model.decoder(q.mu).log_prob(batch), q.kl(), beta)
 
 
-def scored_elbo(model: TabularVAE, batch: Batch, weight: float) -> Elbo:
-    """The same, with the KL to the model's exemplars in place of N(0, I)."""
-    q = posterior(model, batch)
-    return Elbo(model.decoder(q.mu).log_prob(batch), model.prior.kl(q), weight)
-
-
 def posterior(model: TabularVAE, batch: Batch) -> Posterior:
     """q(z | x) of clean rows."""
     s = torch.zeros((1, batch.codes.shape[1], 1), device=model.device)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
-from vae_anomaly.model.objective import iwae_log_weights, posterior, scored_elbo
+from vae_anomaly.model.objective import iwae_log_weights, posterior
 from vae_anomaly.model.threads import at_most
 from vae_anomaly.table.layout import EncodedTable, Layout, PartKind
 
@@ -67,10 +67,12 @@ def part_weights(layout: Layout, spread: NDArray[np.float64], most: float | None
 
 def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
     """Surprisal of every part of every row, and the row's KL."""
+    with torch.inference_mode():
+        kl_to_prior = model.prior.kl()
 
     def tile(batch: Batch) -> tuple[Tensor, ...]:
-        elbo = scored_elbo(model, batch, weight=1.0)
-        return -elbo.log_likelihood.mean(0), elbo.kl.mean(0)
+        q = posterior(model, batch)
+        return -model.decoder(q.mu).log_prob(batch).mean(0), kl_to_prior(q).mean(0)
 
     parts, kl = _in_tiles(model, table, tile)
     return Surprisals(parts, kl)
