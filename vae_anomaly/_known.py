@@ -425,28 +425,20 @@ def _say(columns: Floats, fraud: NDArray[np.bool_]) -> Floats:
     Neither weight is negative, and surprise keeps some: trees that find nothing then leave the order as it was. A
     single known fraud, which every tree has seen, leaves it to the prior.
     """
-    prior, least = np.array([0.0, _PRIOR_SURPRISE, _PRIOR_ODDS]), np.array([-np.inf, _LEAST_SURPRISE, 0.0])
-    precision = np.array([0.0, 1.0, 1.0])
+    from scipy.optimize import minimize
+    from scipy.special import expit
+
+    prior, precision = np.array([0.0, _PRIOR_SURPRISE, _PRIOR_ODDS]), np.array([0.0, 1.0, 1.0])
     if not fraud.any() or fraud.all():
         return prior[1:]
     design = np.column_stack([np.ones(len(columns)), columns])
 
-    def loss(point: Floats) -> float:
-        logit = design @ point
-        return float((np.logaddexp(0, logit) - fraud * logit).sum() + precision @ (point - prior) ** 2 / 2)
+    def loss(point: Floats) -> tuple[float, Floats]:
+        logit, off = design @ point, point - prior
+        value = (np.logaddexp(0, logit) - fraud * logit).sum() + precision @ off**2 / 2
+        return float(value), design.T @ (expit(logit) - fraud) + precision * off
 
-    point = prior + np.array([np.log(fraud.mean()), 0.0, 0.0])
-    for _ in range(100):  # Newton's steps within the bounds, halved until they help
-        share = 1 / (1 + np.exp(-np.clip(design @ point, -500, 500)))
-        slope = design.T @ (share - fraud) + precision * (point - prior)
-        curve = design.T @ (design * (share * (1 - share))[:, None]) + np.diag(precision + 1e-9)
-        free = (point > least) | (slope < 0)
-        step = np.zeros(3)
-        step[free] = np.linalg.solve(curve[np.ix_(free, free)], slope[free])
-        sizes = 0.5 ** np.arange(30)
-        better = (after for size in sizes if loss(after := np.maximum(point - size * step, least)) < loss(point) - 1e-9)
-        found = next(better, None)
-        if found is None:
-            break
-        point = found
-    return np.asarray(point[1:])
+    start = prior + np.array([np.log(fraud.mean()), 0.0, 0.0])
+    bounds = [(None, None), (_LEAST_SURPRISE, None), (0.0, None)]
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-14, "gtol": 1e-9})
+    return np.asarray(found.x[1:])
