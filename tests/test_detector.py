@@ -131,6 +131,18 @@ def test_column_terms_sum_to_the_reconstruction_score(payments, detector, scores
     assert (untamed.score_samples(payments) != scores).any()
 
 
+def test_without_exemplars_and_tamed_categories_the_elbo_is_the_reconstruction_score(payments, detector):
+    plain = copy.deepcopy(detector).set_params(exemplar_weight=0.0, discrete_spread=None)
+    reconstruction = copy.deepcopy(detector).set_params(score_type="reconstruction")
+    np.testing.assert_array_equal(plain.score_samples(payments), reconstruction.score_samples(payments))
+
+
+def test_epochs_are_limited_unless_the_rows_are_clean(payments):
+    settings = {"max_steps": 40, "max_epochs": 0.1, "n_members": 1}
+    steps = [VAEDetector(contamination=c, **settings).fit(payments).profile_["n_steps"] for c in ("auto", 0.0)]
+    assert steps == [32, 40]
+
+
 def test_decision_and_prediction_follow_from_the_score(detector, payments, scores):
     np.testing.assert_array_equal(detector.decision_function(payments), scores - detector.offset_)
     np.testing.assert_array_equal(detector.predict(payments) == -1, scores < detector.offset_)

@@ -90,3 +90,12 @@ def test_streamed_rows_are_resident_rows(table, generator):
         assert torch.equal(resident.values, streamed.values)
         assert torch.equal(resident.angles, streamed.angles)
         assert torch.equal(resident.codes, streamed.codes)
+
+
+def test_exemplars_lie_between_those_of_other_members_and_weigh_as_rows_do(table):
+    n = len(table)
+    rows = RowMeasure(table, None, 3, 0.1, seed=0).exemplars(n // 3)
+    assert rows.shape == (3, n // 3)
+    assert len(rows.unique()) == rows.numel()
+    doubled = RowMeasure(table, np.full(n, 2.0), 3, 0.1, seed=0).exemplars(2 * n)
+    assert bool((doubled[0].bincount(minlength=n) == 2).all())
