@@ -1,0 +1,121 @@
+"""Order statistics, exact bounds of shares, and the sentences that rules have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.stats import beta
+
+from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.decision.calibration_rows import CalibrationRows
+from vae_anomaly.decision.guarantee import Guarantee
+
+CONFIDENCE = 0.95
+"""Of the interval of a rule that has no confidence of its own."""
+
+EXCHANGEABLE = "the rows to come are drawn like the calibration rows, which were not trained on; drift breaks this"
+LIKELIHOOD_RATIO = (
+    "the weights are true likelihood ratios; bounds are by the effective number of rows, so they are approximate"
+)
+UNUSED_WEIGHTS = "weights count for p-values only; this rule sets its threshold without them"
+
+
+def order_statistic(score: Floats, n_above: int) -> float:
+    """The least score that at most `n_above` of the scores are above; below all of them if all may be.
+
+    Examples
+    --------
+    >>> order_statistic(np.array([1.0, 2.0, 3.0, 3.0]), n_above=1)
+    3.0
+    """
+    if n_above >= len(score):
+        return float(np.nextafter(score.min(), -np.inf))
+    place = len(score) - 1 - n_above
+    return float(np.partition(score, place)[place])
+
+
+def weighted_order_statistic(score: Floats, weight: Floats, share: float) -> float:
+    """The least score above which lies at most `share` of the weight.
+
+    Examples
+    --------
+    >>> weighted_order_statistic(np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0]), share=0.5)
+    2.0
+    """
+    order = np.argsort(-score, kind="stable")
+    descending, reached = score[order], np.cumsum(weight[order])
+    last_of_ties = np.append(descending[1:] != descending[:-1], True)
+    levels, above_or_at = descending[last_of_ties], reached[last_of_ties]
+    above = np.append(0.0, above_or_at[:-1])
+    return float(levels[np.searchsorted(above, share * reached[-1], side="right") - 1])
+
+
+def effective_rows(weight: Floats) -> float:
+    """Kish's number of equal rows with the variance that these weights give.
+
+    Examples
+    --------
+    >>> effective_rows(np.array([1.0, 1.0, 0.0]))
+    2.0
+    """
+    return float(weight.sum() ** 2 / np.square(weight).sum())
+
+
+def clopper_pearson(n_hits: float, n_rows: float, confidence: float) -> tuple[float, float]:
+    """Exact lower and upper bound of a share, each at `confidence` (Clopper & Pearson 1934).
+
+    Examples
+    --------
+    >>> low, high = clopper_pearson(0, 2_995, confidence=0.95)
+    >>> low, round(high, 6)
+    (0.0, 0.001)
+    """
+    low = float(beta.ppf(1 - confidence, n_hits, n_rows - n_hits + 1)) if n_hits > 0 else 0.0
+    high = float(beta.ppf(confidence, n_hits + 1, n_rows - n_hits)) if n_hits < n_rows else 1.0
+    return low, high
+
+
+def guarantee_of(
+    rule: object,
+    rows: CalibrationRows,
+    threshold: float | None,
+    *,
+    asked: str,
+    quantity: str,
+    holds: str,
+    estimate: float | None = None,
+    interval: tuple[float, float] | None = None,
+    confidence: float = CONFIDENCE,
+    assumptions: Iterable[str] = (),
+    remarks: Iterable[str] = (),
+) -> Guarantee:
+    """A report with the counts of the rows, and with what ties and constant scores do."""
+    n_anomalies = None if rows.y is None else int(rows.y.sum())
+    return Guarantee(
+        rule=repr(rule),
+        asked=asked,
+        quantity=quantity,
+        threshold=threshold,
+        n_rows=len(rows),
+        n_normal=None if n_anomalies is None else len(rows) - n_anomalies,
+        n_anomalies=n_anomalies,
+        n_alerts=None if threshold is None else int((rows.score > threshold).sum()),
+        estimate=estimate,
+        interval=interval,
+        confidence=confidence,
+        holds=holds,
+        assumptions=(EXCHANGEABLE, *assumptions),
+        remarks=(*remarks, *_about_ties(rows.score, threshold)),
+    )
+
+
+def _about_ties(score: Floats, threshold: float | None) -> tuple[str, ...]:
+    if threshold is None:
+        return ()
+    n_tied = int((score == threshold).sum())
+    if n_tied == len(score):
+        return ("every calibration row has the same score, so only a row that scores above it will ever alert",)
+    if n_tied > 1:
+        return (f"{n_tied:,} calibration rows tie with the threshold and do not alert",)
+    return ()

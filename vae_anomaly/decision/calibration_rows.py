@@ -1,0 +1,279 @@
+"""The rows that a threshold is set on, checked once for every rule."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from vae_anomaly._params import Number, OneOf, check_params
+from vae_anomaly.decision._labelled import Booleans, Floats, as_labels
+from vae_anomaly.errors import TableError
+
+_CONTAMINATION = {"contamination": (Number(0, 0.5), OneOf((None,)))}
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationRows:
+    """Held-out rows, never trained on, with what is known of them. Made by `from_arrays`, which checks.
+
+    Parameters
+    ----------
+    score : float64 ndarray of shape (n_rows,)
+        Anomaly scores: higher is more anomalous. Finite.
+    y : bool ndarray of shape (n_rows,) or None
+        True for an anomaly. None: not known, which is the default assumption.
+    amount : float64 ndarray of shape (n_rows,) or None
+        What each row is worth, in one currency.
+    time : datetime64[ns] ndarray of shape (n_rows,) or None
+        When each row came.
+    group : object ndarray of shape (n_rows,) or None
+        Name of the segment of each row, or None where it is missing.
+    weight : float64 ndarray of shape (n_rows,) or None
+        How much each row resembles those that are to be scored, for covariate shift.
+    contamination : float or None
+        Share of anomalies assumed among unlabelled rows. None: not known, and nothing is trimmed.
+    """
+
+    score: Floats
+    y: Booleans | None = None
+    amount: Floats | None = None
+    time: NDArray[np.datetime64] | None = None
+    group: NDArray[np.object_] | None = None
+    weight: Floats | None = None
+    contamination: float | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        score: ArrayLike,
+        y: ArrayLike | None = None,
+        *,
+        amount: ArrayLike | None = None,
+        time: ArrayLike | None = None,
+        group: ArrayLike | None = None,
+        weight: ArrayLike | None = None,
+        contamination: float | None = None,
+    ) -> Self:
+        """Check and convert columns.
+
+        Parameters
+        ----------
+        score : array of shape (n_rows,)
+            Anomaly scores: higher is more anomalous.
+        y : array of shape (n_rows,), optional
+            1 for an anomaly, 0 for a normal row; booleans will do.
+        amount : array of shape (n_rows,), optional
+            Finite and not negative.
+        time : array of shape (n_rows,), optional
+            Dates or times without a time zone, or ISO 8601 text.
+        group : array of shape (n_rows,), optional
+            Segments, compared as text, so that 1 and "1" are one segment; None and NaN belong to no segment.
+        weight : array of shape (n_rows,), optional
+            Finite and not negative, not all 0.
+        contamination : float, optional
+            In [0, 0.5]; only said of rows without labels.
+
+        Returns
+        -------
+        CalibrationRows
+            The columns as arrays of one length.
+
+        Raises
+        ------
+        TableError
+            Lengths differ, a value is missing or not finite, a label is neither 0 nor 1, or every label is 1.
+        ParameterError
+            The contamination is no number in [0, 0.5].
+
+        Examples
+        --------
+        >>> rows = CalibrationRows.from_arrays([0.2, 1.5, 0.7], y=[0, 1, 0])
+        >>> rows.normal_score
+        array([0.2, 0.7])
+        """
+        check_params("CalibrationRows", {"contamination": contamination}, _CONTAMINATION)
+        scores = _finite("score", score)
+        if not len(scores):
+            raise TableError("Expected calibration rows, found none. Give rows that were held out of the training.")
+        n_rows = len(scores)
+        labels = None if y is None else _labels(y, n_rows)
+        amounts = None if amount is None else _not_negative("amount", amount, n_rows)
+        weights = None if weight is None else _not_negative("weight", weight, n_rows)
+        if weights is not None and not weights.any():
+            raise TableError(
+                "Expected weights of which some are above 0, found only 0. Leave them out, or correct them."
+            )
+        return cls(
+            scores,
+            labels,
+            amounts,
+            None if time is None else as_times(time, n_rows),
+            None if group is None else as_segments(group, n_rows),
+            weights,
+            None if contamination is None else float(contamination),
+        )
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    @property
+    def normal_score(self) -> Floats:
+        """Scores of the rows that stand for normal ones: those labelled normal, or every unlabelled row."""
+        return self.score if self.y is None else self.score[~self.y]
+
+    @property
+    def normal_weight(self) -> Floats | None:
+        """Weights of those rows."""
+        return self.weight if self.y is None or self.weight is None else self.weight[~self.y]
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Some of the rows, by index or mask.
+
+        Examples
+        --------
+        >>> CalibrationRows.from_arrays([0.2, 1.5, 0.7]).take([0, 2]).score
+        array([0.2, 0.7])
+        """
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken = {name: value[rows] if isinstance(value, np.ndarray) else value for name, value in columns.items()}
+        return type(self)(**taken)
+
+
+def as_scores(score: ArrayLike) -> Floats:
+    """Scores of rows to be judged: infinite ones are ranked, NaN is refused.
+
+    Raises
+    ------
+    TableError
+        The scores are no column of numbers, or some are NaN.
+
+    Examples
+    --------
+    >>> as_scores([1, 2])
+    array([1., 2.])
+    """
+    scores = _numbers("score", score, None)
+    missing = np.isnan(scores)
+    if missing.any():
+        raise TableError(
+            f"Scores must be numbers: found NaN at row {missing.argmax()} and in {int(missing.sum())} of {len(scores)} "
+            "rows. Score these rows again, or drop them."
+        )
+    return scores
+
+
+def as_times(time: ArrayLike, n_rows: int | None = None) -> NDArray[np.datetime64]:
+    """Times as ``datetime64[ns]``.
+
+    Raises
+    ------
+    TableError
+        They are no dates, have a time zone, or some are missing.
+
+    Examples
+    --------
+    >>> as_times(["2026-03-01", "2026-03-01T12:30"]).astype("datetime64[m]")
+    array(['2026-03-01T00:00', '2026-03-01T12:30'], dtype='datetime64[m]')
+    """
+    column = _column("time", time, n_rows)
+    if len(column) and getattr(column[0], "tzinfo", None) is not None:
+        raise TableError("'time' must be without a time zone, found one. Drop it: frame[column].dt.tz_localize(None).")
+    dates = isinstance(column[0], dt.date | str | np.datetime64) if len(column) and column.dtype == object else False
+    if not (np.issubdtype(column.dtype, np.datetime64) or column.dtype.kind in "UT" or dates or not len(column)):
+        raise TableError(
+            f"'time' must hold dates or times, found {column.dtype}. Convert it first, for example "
+            "pandas.to_datetime(seconds, unit='s')."
+        )
+    try:
+        times = column.astype(str if column.dtype.kind == "T" else column.dtype).astype("datetime64[ns]")
+    except (TypeError, ValueError) as error:
+        raise TableError(f"'time' must hold dates or times, found others ({error}). Convert or drop them.") from error
+    missing = np.isnat(times)
+    if missing.any():
+        raise TableError(
+            f"'time' must be known for every row: row {missing.argmax()} and {int(missing.sum())} in all have none. "
+            "Fill them in, or drop these rows."
+        )
+    return times
+
+
+def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.object_]:
+    """Names of segments as text, None where there is none.
+
+    Raises
+    ------
+    TableError
+        They are no column of the right length.
+
+    Examples
+    --------
+    >>> as_segments([276.0, float("nan"), 40.0])
+    array(['276', None, '40'], dtype=object)
+    """
+    column = _column("group", group, n_rows)
+    if column.dtype == object:
+        names: dict[Any, str | None] = {}
+        for value in column:
+            if value not in names:  # two NaN are two keys, which costs nothing but room
+                names[value] = _segment_name(value)
+        return np.array([names[value] for value in column], dtype=object)
+    distinct, place = np.unique(column, return_inverse=True)
+    return np.array([_segment_name(value) for value in distinct.tolist()], dtype=object)[place]
+
+
+def _segment_name(value: Any) -> str | None:
+    if value is None or value != value or str(value) == "<NA>":  # NaN and NaT differ from themselves
+        return None
+    # A gap turns a column of whole numbers into floats; its segments are still the same.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _column(name: str, values: ArrayLike, n_rows: int | None) -> NDArray[Any]:
+    column = np.asarray(values)
+    if column.ndim != 1:
+        raise TableError(f"{name!r} must be one column: found shape {column.shape}. Give one value for each row.")
+    if n_rows is not None and len(column) != n_rows:
+        raise TableError(f"{name!r} must have one entry for each of the {n_rows} rows: found {len(column)}.")
+    return column
+
+
+def _numbers(name: str, values: ArrayLike, n_rows: int | None) -> Floats:
+    column = _column(name, values, n_rows)
+    try:
+        return column.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"{name!r} must hold numbers: found others ({error}). Convert or drop these rows.") from error
+
+
+def _finite(name: str, values: ArrayLike, n_rows: int | None = None) -> Floats:
+    numbers = _numbers(name, values, n_rows)
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        raise TableError(
+            f"Every {name!r} must be a finite number: found {numbers[bad][0]} at row {bad.argmax()} and "
+            f"{int(bad.sum())} such rows of {len(numbers)}. Correct or drop them."
+        )
+    return numbers
+
+
+def _not_negative(name: str, values: ArrayLike, n_rows: int) -> Floats:
+    numbers = _finite(name, values, n_rows)
+    if (numbers < 0).any():
+        raise TableError(
+            f"Every {name!r} must be 0 or more: found {numbers.min():g} at row {numbers.argmin()}. Correct or drop it."
+        )
+    return numbers
+
+
+def _labels(y: ArrayLike, n_rows: int) -> Booleans:
+    labels = as_labels(_column("y", y, n_rows))
+    if labels.all():
+        raise TableError(
+            f"Expected labels of normal rows (0) too, found {n_rows} rows labelled 1. Thresholds and p-values are set "
+            "on normal rows: give some."
+        )
+    return labels

@@ -1,0 +1,180 @@
+"""What a threshold promises, on how many rows, and what is assumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from vae_anomaly.errors import ModelFileError
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """The report of a calibration. Printed, it is a few plain lines.
+
+    Parameters
+    ----------
+    rule : str
+        The rule, as it would be written.
+    asked : str
+        What the rule asks for, in words.
+    quantity : str
+        What `estimate` and `interval` are of, such as "false-alarm rate".
+    threshold : float or None
+        A row alerts where its anomaly score is above it. None where the decision depends on the batch.
+    n_rows : int
+        Calibration rows.
+    n_normal, n_anomalies : int or None
+        By label; None without labels.
+    n_alerts : int or None
+        Calibration rows above the threshold.
+    estimate : float or None
+        The quantity, as it came out on the calibration rows.
+    interval : tuple of two floats or None
+        Bounds for the quantity on rows to come, each of the two at `confidence`.
+    confidence : float
+        How often, over calibrations, each bound holds.
+    holds : str
+        What is guaranteed.
+    assumptions : tuple of str
+        What it takes.
+    remarks : tuple of str
+        What else should be known, such as ties.
+    segments : tuple of (str, Guarantee)
+        Of each segment that has a threshold of its own.
+    """
+
+    rule: str
+    asked: str
+    quantity: str
+    threshold: float | None
+    n_rows: int
+    n_normal: int | None
+    n_anomalies: int | None
+    n_alerts: int | None
+    estimate: float | None
+    interval: tuple[float, float] | None
+    confidence: float
+    holds: str
+    assumptions: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    segments: tuple[tuple[str, Guarantee], ...] = ()
+
+    def with_remarks(self, *remarks: str) -> Self:
+        """The same with more remarks."""
+        return replace(self, remarks=(*self.remarks, *remarks))
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        document = asdict(self)
+        document["segments"] = {name: guarantee.to_json() for name, guarantee in self.segments}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
+
+    @classmethod
+    def from_json(cls, document: Any) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        ModelFileError
+            A field is missing, unknown or of another type.
+        """
+        names = {field.name for field in fields(cls)}
+        if not isinstance(document, dict) or set(document) != names:
+            found = sorted(document) if isinstance(document, dict) else type(document).__name__
+            raise ModelFileError(f"A report must be an object with {sorted(names)}. Found {found}.")
+        for name, kinds in _KINDS.items():
+            value = document[name]
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise ModelFileError(f"The {name!r} of a report must be {kinds}. Found {value!r}.")
+        interval = document["interval"]
+        if interval is not None and (len(interval) != 2 or not all(isinstance(end, float | int) for end in interval)):
+            raise ModelFileError(f"The 'interval' of a report must be two numbers. Found {interval!r}.")
+        for name in ("assumptions", "remarks"):
+            if not all(isinstance(line, str) for line in document[name]):
+                raise ModelFileError(f"The {name!r} of a report must be texts. Found {document[name]!r}.")
+        segments = tuple((name, cls.from_json(part)) for name, part in document["segments"].items())
+        return cls(
+            **{
+                **document,
+                "interval": None if interval is None else (float(interval[0]), float(interval[1])),
+                "assumptions": tuple(document["assumptions"]),
+                "remarks": tuple(document["remarks"]),
+                "segments": segments,
+            }
+        )
+
+    def __str__(self) -> str:
+        lines = [
+            f"rule         {self.rule}",
+            f"asked        {self.asked}",
+            f"threshold    {_threshold(self.threshold)}",
+            f"rows         {self._rows()}",
+            f"found        {self._found()}",
+            f"holds        {self.holds}",
+            *(f"assumed      {line}" for line in self.assumptions),
+            *(f"note         {line}" for line in self.remarks),
+            *(f"segment      {name}: {part._in_short()}" for name, part in self.segments),
+        ]
+        return "\n".join(lines)
+
+    def _rows(self) -> str:
+        if self.n_normal is None:
+            return f"{self.n_rows:,}, unlabelled"
+        return f"{self.n_rows:,}, of which {self.n_normal:,} normal and {self.n_anomalies:,} anomalies"
+
+    def _found(self) -> str:
+        alerts = "" if self.n_alerts is None else f"{self.n_alerts:,} alerts on the calibration rows; "
+        if self.estimate is None:
+            return f"{alerts}{self.quantity}: depends on the rows to come"
+        shown = f"{alerts}{self.quantity} {self._figure(self.estimate)}"
+        if self.interval is None:
+            return shown
+        low, high = (self._figure(end) for end in self.interval)
+        return f"{shown}, for rows to come {low} to {high} (each bound at {percent(self.confidence)} confidence)"
+
+    def _in_short(self) -> str:
+        return f"threshold {_number(self.threshold)} from {self._rows()} rows; {self._found()}"
+
+    def _figure(self, value: float) -> str:
+        return percent(value) if self.quantity.endswith(("rate", "share", "precision", "recall")) else f"{value:.4g}"
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "rule": (str,),
+    "asked": (str,),
+    "quantity": (str,),
+    "threshold": (float, int, type(None)),
+    "n_rows": (int,),
+    "n_normal": (int, type(None)),
+    "n_anomalies": (int, type(None)),
+    "n_alerts": (int, type(None)),
+    "estimate": (float, int, type(None)),
+    "interval": (list, tuple, type(None)),
+    "confidence": (float, int),
+    "holds": (str,),
+    "assumptions": (list, tuple),
+    "remarks": (list, tuple),
+    "segments": (dict,),
+}
+
+
+def percent(share: float) -> str:
+    """A share in percent, to three digits.
+
+    Examples
+    --------
+    >>> percent(0.001), percent(0.0123456)
+    ('0.1 %', '1.23 %')
+    """
+    return f"{100 * share:.3g} %"
+
+
+def _number(threshold: float | None) -> str:
+    return "none" if threshold is None else f"{threshold:.6g}"
+
+
+def _threshold(threshold: float | None) -> str:
+    if threshold is None:
+        return "depends on the batch of rows that is judged together"
+    return f"{threshold:.6g} (a row alerts where its anomaly score is above it)"
