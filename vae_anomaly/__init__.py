@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 from vae_anomaly._version import __version__
 
 if TYPE_CHECKING:
+    from vae_anomaly._adapters import PyODAdapter
+    from vae_anomaly.calibrated import CalibratedDetector
     from vae_anomaly.datasets import fetch_creditcard, load_transactions, make_transactions, read_labelled
+    from vae_anomaly.decision.calibration import Calibration
+    from vae_anomaly.decision.calibration_rows import CalibrationRows
+    from vae_anomaly.decision.guarantee import Guarantee
+    from vae_anomaly.decision.thresholds import Contamination, DiscoveryRate, FalseAlarmRate
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.errors import (
         DeviceWarning,
@@ -34,7 +40,13 @@ if TYPE_CHECKING:
     from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
 
 _HOMES = {
+    "_adapters": ("PyODAdapter",),
+    "calibrated": ("CalibratedDetector",),
     "datasets": ("fetch_creditcard", "load_transactions", "make_transactions", "read_labelled"),
+    "decision.calibration": ("Calibration",),
+    "decision.calibration_rows": ("CalibrationRows",),
+    "decision.guarantee": ("Guarantee",),
+    "decision.thresholds": ("Contamination", "DiscoveryRate", "FalseAlarmRate"),
     "detector": ("VAEDetector",),
     "errors": (
         "DeviceWarning",
@@ -59,20 +71,28 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "CalibratedDetector",
+    "Calibration",
+    "CalibrationRows",
     "Callback",
     "Checkpoint",
     "ColumnKind",
+    "Contamination",
     "DeviceWarning",
+    "DiscoveryRate",
     "DownloadError",
     "EarlyStopping",
     "Evaluation",
+    "FalseAlarmRate",
     "FileFormatError",
+    "Guarantee",
     "History",
     "MissingExtraError",
     "ModelFileError",
     "OutputError",
     "ParameterError",
     "ProgressBar",
+    "PyODAdapter",
     "Schema",
     "SchemaMismatchError",
     "SchemaWarning",

@@ -1,0 +1,121 @@
+"""What a threshold rule goes by, put together and checked before the detector is fitted, which takes long."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.utils.validation import _num_samples
+
+from vae_anomaly.decision.calibration import ThresholdRule
+from vae_anomaly.decision.calibration_rows import CalibrationRows
+from vae_anomaly.decision.thresholds import Contamination, FalseAlarmRate
+from vae_anomaly.errors import TableError, VaeAnomalyWarning
+
+_USUAL = FalseAlarmRate(0.01)
+_USUAL_ROWS = 299
+"""Rows that it takes: ceil(log(0.05) / log(0.99))."""
+
+_BY_NUMBERS = (FalseAlarmRate, Contamination)
+"""Rules whose refusals depend on how many rows there are, and not on their scores."""
+
+_GIVEN_AS = {"y": "labels (y)", "time": "the time of each row (time=)", "amount": "the amount of each row (amount=)"}
+
+
+@dataclass(frozen=True)
+class RuleOrNone:
+    """A threshold rule, or None for the usual one."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` can be calibrated; a class is no rule yet."""
+        return value is None or (
+            hasattr(value, "calibrate") and hasattr(value, "needs") and not isinstance(value, type)
+        )
+
+    def __str__(self) -> str:
+        return "a threshold rule, such as FalseAlarmRate(0.01), or None"
+
+
+def count_rows(X: Any) -> int:
+    """Rows of a table held in memory."""
+    if hasattr(X, "collect") and hasattr(X, "collect_schema"):
+        raise TableError(f"Expected a table held in memory, found {type(X).__name__}. Call .collect() first.")
+    return int(_num_samples(X))
+
+
+def columns_beside(X: Any, y: Any = None, **columns: Any) -> CalibrationRows:
+    """The columns beside `X`, checked, with scores of 0 until they are known."""
+    if y is not None:
+        columns["contamination"] = None  # it is assumed of rows without labels only
+    return CalibrationRows.from_arrays(np.zeros(count_rows(X)), y, **columns)
+
+
+def scored(columns: CalibrationRows, score: NDArray[np.float64]) -> CalibrationRows:
+    """The columns with their scores, checked again: all rows of one class may have gone to another part."""
+    known = {field.name: getattr(columns, field.name) for field in fields(columns)}
+    return CalibrationRows.from_arrays(**{**known, "score": score})
+
+
+def check_needs(rule: ThresholdRule | None, columns: CalibrationRows) -> None:
+    """Raise unless what the rule cannot do without is there.
+
+    Raises
+    ------
+    TableError
+        Naming the argument that would bring it.
+    """
+    missing = [name for name in sorted(rule.needs) if getattr(columns, name) is None] if rule is not None else []
+    if missing:
+        given = " and ".join(_GIVEN_AS[name] for name in missing)
+        raise TableError(f"{rule!r} needs {given}: found none. Give it beside X, or choose another rule.")
+
+
+def rehearse(rule: ThresholdRule | None, columns: CalibrationRows) -> None:
+    """Let a rule that will refuse these rows, whatever their scores, do so now."""
+    if isinstance(rule, _BY_NUMBERS):
+        rule.calibrate(replace(columns, score=np.arange(float(len(columns)))))
+
+
+def usual_rule(rows: CalibrationRows) -> ThresholdRule:
+    """A false-alarm rate of 1 %, or with too few rows the lowest that they bear out, and a warning."""
+    n = len(rows.normal_score)
+    if n >= _USUAL_ROWS:
+        return _USUAL
+    # The highest of n scores bounds the rate by alpha where (1 - alpha)^n is what confidence leaves: Wilks (1941).
+    lowest = -math.expm1(math.log1p(-_USUAL.confidence) / n)
+    rule = replace(_USUAL, alpha=min(math.ceil(1_000 * lowest) / 1_000, 0.999))
+    warnings.warn(
+        f"{_USUAL!r} needs {_USUAL_ROWS} calibration rows, found {n}: the threshold is their highest score, which "
+        f"bears out a false-alarm rate of {rule.alpha:g} only. Give more rows, a number of folds as 'cv' so that every "
+        "row calibrates, or a rule.",
+        VaeAnomalyWarning,
+        stacklevel=4,
+    )
+    return rule
+
+
+def whole_groups(split_groups: Any, n_rows: int) -> NDArray[np.intp] | None:
+    """Which rows belong together, as numbers from 0.
+
+    Raises
+    ------
+    TableError
+        It is no column of the right length, or a value is missing.
+    """
+    if split_groups is None:
+        return None
+    column = np.asarray(split_groups)
+    if column.shape != (n_rows,):
+        raise TableError(f"'split_groups' must have one entry for each of the {n_rows} rows: found {column.shape}.")
+    codes = np.asarray(pd.factorize(column)[0], dtype=np.intp)
+    if (codes < 0).any():
+        raise TableError(
+            f"'split_groups' must be known for every row: row {(codes < 0).argmax()} and {int((codes < 0).sum())} in "
+            "all have none. Fill them in, for example with a value of its own for each such row."
+        )
+    return codes
