@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Protocol
 
 import numpy as np
 from scipy.stats import beta
@@ -10,6 +12,7 @@ from scipy.stats import beta
 from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import Guarantee
+from vae_anomaly.errors import TableError
 
 CONFIDENCE = 0.95
 """Of the interval of a rule that has no confidence of its own."""
@@ -119,3 +122,29 @@ def _about_ties(score: Floats, threshold: float | None) -> tuple[str, ...]:
     if n_tied > 1:
         return (f"{n_tied:,} calibration rows tie with the threshold and do not alert",)
     return ()
+
+
+class _Needing(Protocol):
+    @property
+    def needs(self) -> frozenset[str]: ...
+
+
+_COLUMNS = {"y": "labels (y: 1 anomaly, 0 normal)", "time": "the time of each row", "amount": "the amount of each row"}
+
+
+def require(rule: _Needing, rows: CalibrationRows) -> None:
+    """Raise unless the rows have what the rule cannot do without."""
+    missing = [_COLUMNS[name] for name in sorted(rule.needs) if getattr(rows, name) is None]
+    if missing:
+        raise TableError(f"{rule!r} needs {' and '.join(missing)}, found none. Give it, or choose another rule.")
+
+
+def floor_of(count: float) -> int:
+    """A count rounded down, but not for what binary fractions leave off: 0.29 of 100 rows are 29.
+
+    Examples
+    --------
+    >>> floor_of(0.29 * 100), floor_of(2.9)
+    (29, 2)
+    """
+    return math.floor(count + 1e-9 * max(1.0, count))

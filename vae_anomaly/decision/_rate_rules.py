@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 from scipy.stats import binom
 
 from vae_anomaly._params import Number, check_params
@@ -15,6 +16,7 @@ from vae_anomaly.decision._counts import (
     LIKELIHOOD_RATIO,
     clopper_pearson,
     effective_rows,
+    floor_of,
     guarantee_of,
     order_statistic,
     weighted_order_statistic,
@@ -58,7 +60,6 @@ class FalseAlarmRate:
 
     Examples
     --------
-    >>> import numpy as np
     >>> rows = CalibrationRows.from_arrays(np.arange(3_000.0), y=np.zeros(3_000))
     >>> FalseAlarmRate(0.001).calibrate(rows).threshold  # of 3,000 rows none may be above it
     2999.0
@@ -162,7 +163,6 @@ class Contamination:
 
     Examples
     --------
-    >>> import numpy as np
     >>> rows = CalibrationRows.from_arrays(np.arange(1_000.0))
     >>> int(Contamination(0.01).calibrate(rows).alerts(np.arange(1_000.0)).sum())
     10
@@ -240,7 +240,6 @@ class DiscoveryRate:
 
     Examples
     --------
-    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> calibration = DiscoveryRate(0.1).calibrate(CalibrationRows.from_arrays(rng.normal(size=10_000)))
     >>> int(calibration.alerts(np.append(rng.normal(size=990), np.full(10, 6.0))).sum())
@@ -270,8 +269,12 @@ class DiscoveryRate:
         -------
         Calibration
             Whose `threshold` is None.
+
+        Raises
+        ------
+        TableError
+            There are too few rows for any alert.
         """
-        n = len(rows.normal_score)
         dependence = "are independent of each other" if self.method == "bh" else "may depend on each other"
         guarantee = guarantee_of(
             self,
@@ -281,14 +284,22 @@ class DiscoveryRate:
             quantity="false-discovery rate",
             holds=self._holds(rows),
             assumptions=self._assumptions(rows, dependence),
-            remarks=(
-                f"{n:,} rows show no p-value below {1 / (n + 1):.2g}: among N rows judged together, alerts come "
-                f"{math.ceil(1 / (self.fdr * (n + 1)) * 1_000)} or more at a time for each 1,000 of N, or one by one "
-                f"if N is at most {math.floor(self.fdr * (n + 1)):,}"
-                + ("" if self.method == "bh" else " (and fewer still, for the method is 'by')"),
-            ),
         )
-        return calibrated(self, rows, guarantee)
+        calibration = calibrated(self, rows, guarantee)
+        return replace(calibration, guarantee=guarantee.with_remarks(self._about_resolution(calibration)))
+
+    def _about_resolution(self, calibration: Calibration) -> str:
+        n, least = len(calibration.score), float(calibration.p_value([np.inf])[0])
+        one_by_one = floor_of(self.fdr / least)
+        if one_by_one < 1:
+            raise TableError(
+                f"{self!r} needs at least {math.ceil(1 / self.fdr) - 1:,} calibration rows that stand for normal ones, "
+                f"found {n:,}, which show no p-value below {least:.2g}. Give more rows, or ask for a larger fdr."
+            )
+        return (
+            f"{n:,} rows show no p-value below {least:.2g}: one row above all of them alerts among up to {one_by_one:,} "
+            f"rows judged together{'' if self.method == 'bh' else ' (fewer with by)'}; among more rows it takes more"
+        )
 
     def _holds(self, rows: CalibrationRows) -> str:
         bound = f"the expected share of normal rows among the alerts of a batch is at most {percent(self.fdr)}"
@@ -304,14 +315,3 @@ class DiscoveryRate:
             yield f"{percent(rows.contamination)} of the calibration rows are anomalies, and score highest"
         if rows.weight is not None:
             yield LIKELIHOOD_RATIO
-
-
-def floor_of(count: float) -> int:
-    """A count rounded down, but not for what binary fractions leave off: 0.07 of 100 rows are 7.
-
-    Examples
-    --------
-    >>> floor_of(0.29 * 100), floor_of(2.9)
-    (29, 2)
-    """
-    return math.floor(count + 1e-9 * max(1.0, count))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from vae_anomaly._params import Number, check_params
+from vae_anomaly.decision.budget import AlertBudget
 from vae_anomaly.decision.calibration import Calibration, ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.errors import TableError
@@ -73,18 +74,27 @@ def calibrate_segments(rule: ThresholdRule, rows: CalibrationRows, min_rows: int
 
 
 def rule_of_segment(rule: ThresholdRule, share: float) -> ThresholdRule:
-    """The wish for a segment that has a share of the rows."""
+    """The wish for a segment that has a share of the rows.
+
+    Examples
+    --------
+    >>> rule_of_segment(AlertBudget(200), share=0.25)
+    AlertBudget(n=50.0, per='day')
+    """
+    if isinstance(rule, AlertBudget) and isinstance(rule.per, str):
+        return replace(rule, n=rule.n * share)
     return rule
 
 
 def _by_name(rows: CalibrationRows) -> list[tuple[str, np.ndarray]]:
     """The segments in alphabetical order, and the rows of each."""
     assert rows.group is not None  # noqa: S101
-    named = np.flatnonzero(np.array([name is not None for name in rows.group]))
-    names, place = np.unique(rows.group[named].astype(str), return_inverse=True)
-    in_order = np.argsort(place, kind="stable")
-    parts = np.split(named[in_order], np.flatnonzero(np.diff(place[in_order])) + 1)
-    return list(zip(names.tolist(), parts, strict=False))
+    names = sorted({name for name in rows.group if name is not None})
+    place_of: dict[str | None, int] = {name: place for place, name in enumerate(names)}
+    places = np.fromiter((place_of.get(name, -1) for name in rows.group), dtype=np.intp, count=len(rows))
+    in_order = np.argsort(places, kind="stable")
+    cuts = np.searchsorted(places[in_order], np.arange(len(names)))
+    return list(zip(names, np.split(in_order, cuts)[1:], strict=True))
 
 
 def _remarks(too_few: list[str], refused: dict[str, str], min_rows: int) -> list[str]:

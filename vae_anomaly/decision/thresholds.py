@@ -5,27 +5,49 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from vae_anomaly.decision._label_rules import ExpectedCost, FBeta, PrecisionAt, RecallAt
 from vae_anomaly.decision._rate_rules import Contamination, DiscoveryRate, FalseAlarmRate
+from vae_anomaly.decision.budget import AlertBudget
 from vae_anomaly.decision.calibration import BatchRule, Calibration, ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import Guarantee
+from vae_anomaly.decision.tail import TailRate
 from vae_anomaly.errors import ParameterError
 
 __all__ = [
     "RULES",
+    "AlertBudget",
     "BatchRule",
     "Calibration",
     "CalibrationRows",
     "Contamination",
     "DiscoveryRate",
+    "ExpectedCost",
+    "FBeta",
     "FalseAlarmRate",
     "Guarantee",
+    "PrecisionAt",
+    "RecallAt",
+    "TailRate",
     "ThresholdRule",
     "rule_from_json",
     "rule_to_json",
 ]
 
-RULES: dict[str, type[Any]] = {rule.__name__: rule for rule in (FalseAlarmRate, Contamination, DiscoveryRate)}
+RULES: dict[str, type[Any]] = {
+    rule.__name__: rule
+    for rule in (
+        FalseAlarmRate,
+        AlertBudget,
+        DiscoveryRate,
+        ExpectedCost,
+        FBeta,
+        PrecisionAt,
+        RecallAt,
+        TailRate,
+        Contamination,
+    )
+}
 """Every rule by its name, for files and the command line."""
 
 

@@ -1,0 +1,403 @@
+"""Rules that learn the threshold from labels: least cost, best F-beta, a precision or a recall."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from vae_anomaly._params import Number, OneOf, check_params
+from vae_anomaly.decision._counts import (
+    CONFIDENCE,
+    UNUSED_WEIGHTS,
+    clopper_pearson,
+    floor_of,
+    guarantee_of,
+    order_statistic,
+    require,
+)
+from vae_anomaly.decision._labelled import Booleans, Floats, check_both_classes
+from vae_anomaly.decision.calibration import Calibration, calibrated
+from vae_anomaly.decision.calibration_rows import CalibrationRows
+from vae_anomaly.decision.guarantee import percent
+from vae_anomaly.decision.metrics import prevalence_weights
+from vae_anomaly.errors import TableError
+
+_OPTIMISTIC = "the threshold was chosen on these very rows, so the figure is a little too good; check it on later ones"
+_RATE = Number(0, 1, open_low=True, open_high=True)
+_POSITIVE = Number(0, open_low=True, open_high=True)
+_Y: frozenset[str] = frozenset({"y"})
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """Every decision that a threshold can make, from no alert to all rows: one entry for each threshold."""
+
+    threshold: Floats
+    n_alerts: NDArray[np.intp]
+    n_hits: NDArray[np.intp]
+    order: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, score: Floats, y: Booleans) -> _Points:
+        order = np.argsort(-score, kind="stable")
+        descending = score[order]
+        n_alerts = np.append(np.flatnonzero(np.append(True, descending[1:] != descending[:-1])), len(score))
+        levels = np.append(descending[n_alerts[:-1]], np.nextafter(descending[-1], -np.inf))
+        return cls(levels, n_alerts, np.append(0, np.cumsum(y[order]))[n_alerts], order)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum of `values` over the alerts of each threshold."""
+        total: Floats = np.append(0.0, np.cumsum(values[self.order]))[self.n_alerts]
+        return total
+
+
+def _labelled_rows(rule: FBeta | PrecisionAt | RecallAt | ExpectedCost, rows: CalibrationRows) -> Booleans:
+    require(rule, rows)
+    assert rows.y is not None  # noqa: S101  (`require` has seen to it)
+    check_both_classes(rows.y, type(rule).__name__)
+    return rows.y
+
+
+def _remarks(rows: CalibrationRows, n_alerts: int, n_hits: int, n_anomalies: int) -> Iterator[str]:
+    if n_alerts:
+        low, high = clopper_pearson(n_hits, n_alerts, CONFIDENCE)
+        yield f"precision {percent(n_hits / n_alerts)} on the calibration rows ({percent(low)} to {percent(high)})"
+    low, high = clopper_pearson(n_hits, n_anomalies, CONFIDENCE)
+    yield f"recall {percent(n_hits / n_anomalies)} on the calibration rows ({percent(low)} to {percent(high)})"
+    yield _OPTIMISTIC
+    if rows.weight is not None:
+        yield UNUSED_WEIGHTS
+
+
+@dataclass(frozen=True)
+class FBeta:
+    """The threshold of the highest F-beta on labelled rows.
+
+    Parameters
+    ----------
+    beta : float, default=1.0
+        How many times as much recall counts as precision, above 0.
+
+    References
+    ----------
+    van Rijsbergen: Information Retrieval (1979).
+
+    Examples
+    --------
+    >>> rows = CalibrationRows.from_arrays([1.0, 2.0, 3.0, 4.0], y=[0, 0, 1, 1])
+    >>> FBeta().calibrate(rows).threshold
+    2.0
+    """
+
+    beta: float = 1.0
+    needs: ClassVar[frozenset[str]] = _Y
+
+    def __post_init__(self) -> None:
+        check_params("FBeta", asdict(self), {"beta": (_POSITIVE,)})
+
+    def calibrate(self, rows: CalibrationRows) -> Calibration:
+        """Set the threshold; of equal ones that with the fewest alerts.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            Held-out rows with labels of both classes.
+
+        Returns
+        -------
+        Calibration
+            With the precision and recall, and their exact bounds, in its report.
+
+        Raises
+        ------
+        TableError
+            Labels are missing, or of one class.
+        """
+        y = _labelled_rows(self, rows)
+        points, n_anomalies, square = _Points.of(rows.score, y), int(y.sum()), self.beta**2
+        score = (1 + square) * points.n_hits / (square * n_anomalies + points.n_alerts)
+        best = int(score.argmax())
+        guarantee = guarantee_of(
+            self,
+            rows,
+            float(points.threshold[best]),
+            asked=f"the highest F{self.beta:g} on labelled rows",
+            quantity=f"F{self.beta:g}",
+            holds="nothing beyond the calibration rows, on which no other threshold does better",
+            estimate=float(score[best]),
+            remarks=_remarks(rows, int(points.n_alerts[best]), int(points.n_hits[best]), n_anomalies),
+        )
+        return calibrated(self, rows, guarantee)
+
+
+@dataclass(frozen=True)
+class PrecisionAt:
+    """The lowest threshold at which a share of the alerts are anomalies, on labelled rows.
+
+    Parameters
+    ----------
+    precision : float
+        Share of anomalies among the alerts, in (0, 1].
+
+    Examples
+    --------
+    >>> rows = CalibrationRows.from_arrays([1.0, 2.0, 3.0, 4.0], y=[0, 1, 0, 1])
+    >>> PrecisionAt(0.6).calibrate(rows).threshold
+    1.0
+    """
+
+    precision: float
+    needs: ClassVar[frozenset[str]] = _Y
+
+    def __post_init__(self) -> None:
+        check_params("PrecisionAt", asdict(self), {"precision": (Number(0, 1, open_low=True),)})
+
+    def calibrate(self, rows: CalibrationRows) -> Calibration:
+        """Set the threshold.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            Held-out rows with labels of both classes.
+
+        Returns
+        -------
+        Calibration
+            With the exact bounds of the precision in its report.
+
+        Raises
+        ------
+        TableError
+            Labels are missing or of one class, or no threshold has this precision; the message says which can be had.
+        """
+        y = _labelled_rows(self, rows)
+        points = _Points.of(rows.score, y)
+        precision = points.n_hits / np.maximum(points.n_alerts, 1)
+        reached = np.flatnonzero(precision >= self.precision - 1e-12)
+        if not len(reached):
+            best = int(precision.argmax())
+            raise TableError(
+                f"{self!r} cannot be reached: the best precision of any threshold on these {len(rows):,} rows is "
+                f"{percent(precision[best])}, with {points.n_alerts[best]:,} alerts. Ask for no more, or give more "
+                "rows."
+            )
+        chosen = int(reached[-1])
+        n_alerts, n_hits = int(points.n_alerts[chosen]), int(points.n_hits[chosen])
+        guarantee = guarantee_of(
+            self,
+            rows,
+            float(points.threshold[chosen]),
+            asked=f"at least {percent(self.precision)} of the alerts are anomalies, with as many alerts as that allows",
+            quantity="precision",
+            holds="the precision on the calibration rows is what was asked; for rows to come see the bounds",
+            estimate=float(precision[chosen]),
+            interval=clopper_pearson(n_hits, n_alerts, CONFIDENCE),
+            assumptions=("the share of anomalies stays the same",),
+            remarks=_remarks(rows, n_alerts, n_hits, int(y.sum())),
+        )
+        return calibrated(self, rows, guarantee)
+
+
+@dataclass(frozen=True)
+class RecallAt:
+    """The highest threshold at which a share of the anomalies alerts, on labelled rows.
+
+    Parameters
+    ----------
+    recall : float
+        Share of the anomalies that alert, in (0, 1].
+
+    Examples
+    --------
+    >>> rows = CalibrationRows.from_arrays([1.0, 2.0, 3.0, 4.0], y=[0, 1, 0, 1])
+    >>> RecallAt(0.5).calibrate(rows).threshold
+    3.0
+    """
+
+    recall: float
+    needs: ClassVar[frozenset[str]] = _Y
+
+    def __post_init__(self) -> None:
+        check_params("RecallAt", asdict(self), {"recall": (Number(0, 1, open_low=True),)})
+
+    def calibrate(self, rows: CalibrationRows) -> Calibration:
+        """Set the threshold.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            Held-out rows with labels of both classes.
+
+        Returns
+        -------
+        Calibration
+            With the exact bounds of the recall in its report.
+
+        Raises
+        ------
+        TableError
+            Labels are missing, or of one class.
+        """
+        y = _labelled_rows(self, rows)
+        points, n_anomalies = _Points.of(rows.score, y), int(y.sum())
+        chosen = int(np.flatnonzero(points.n_hits >= self.recall * n_anomalies - 1e-9)[0])
+        n_alerts, n_hits = int(points.n_alerts[chosen]), int(points.n_hits[chosen])
+        guarantee = guarantee_of(
+            self,
+            rows,
+            float(points.threshold[chosen]),
+            asked=f"at least {percent(self.recall)} of the anomalies alert, with as few alerts as that allows",
+            quantity="recall",
+            holds="the recall on the calibration rows is what was asked; for rows to come see the bounds",
+            estimate=n_hits / n_anomalies,
+            interval=clopper_pearson(n_hits, n_anomalies, CONFIDENCE),
+            assumptions=("anomalies to come are like those of the calibration rows",),
+            remarks=_remarks(rows, n_alerts, n_hits, n_anomalies),
+        )
+        return calibrated(self, rows, guarantee)
+
+
+@dataclass(frozen=True)
+class ExpectedCost:
+    """The threshold of the least cost, from what a missed anomaly and an alert cost.
+
+    With labels it is the least cost on the calibration rows. Without them it takes an assumed prevalence pi, and an
+    assumed ROC AUC of the score: if anomalies' p-values follow Beta(a, 1) with a = 1 / auc - 1, a threshold with
+    false-alarm rate t costs alarm ((1 - pi) t + pi t^a) + missed pi (1 - t^a) a row, which is least at
+    t = [(missed - alarm) pi a / (alarm (1 - pi))]^(1 / (1 - a)).
+
+    Parameters
+    ----------
+    missed : float or "amount"
+        Cost of an anomaly that does not alert, above 0; "amount" for the row's own (without labels: their mean).
+    alarm : float
+        Cost of working an alert, of an anomaly too, above 0.
+    prevalence : float, optional
+        Share of anomalies among the rows to come, in (0, 1). Needed without labels; with labels the rows are weighted
+        to it.
+    auc : float, default=0.9
+        Assumed quality of the ranking, in (0.5, 1). Only used without labels.
+
+    References
+    ----------
+    Elkan: The Foundations of Cost-Sensitive Learning (2001), for the cost. A power of the false-alarm rate as ROC curve
+    is Lehmann's alternative: The Power of Rank Tests (1953).
+
+    Examples
+    --------
+    >>> rows = CalibrationRows.from_arrays([1.0, 2.0, 3.0, 4.0], y=[0, 1, 0, 1])
+    >>> ExpectedCost(missed=100, alarm=5).calibrate(rows).threshold
+    1.0
+    >>> ExpectedCost(missed=8, alarm=5).calibrate(rows).threshold
+    3.0
+    """
+
+    missed: float | str
+    alarm: float
+    prevalence: float | None = None
+    auc: float = 0.9
+
+    def __post_init__(self) -> None:
+        rules = {
+            "missed": (_POSITIVE, OneOf(("amount",))),
+            "alarm": (_POSITIVE,),
+            "prevalence": (_RATE, OneOf((None,))),
+            "auc": (Number(0.5, 1, open_low=True, open_high=True),),
+        }
+        check_params("ExpectedCost", asdict(self), rules)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Labels, unless a prevalence is given, and amounts if they are the cost."""
+        return frozenset({"amount"} if self.missed == "amount" else ()) | (
+            _Y if self.prevalence is None else frozenset()
+        )
+
+    def calibrate(self, rows: CalibrationRows) -> Calibration:
+        """Set the threshold; of equal ones that with the fewest alerts.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            Held-out rows, with labels of both classes unless a prevalence is given.
+
+        Returns
+        -------
+        Calibration
+            With the cost per row in its report.
+
+        Raises
+        ------
+        TableError
+            Labels or amounts are missing, or labels are of one class.
+        """
+        require(self, rows)
+        return self._modelled(rows) if rows.y is None else self._counted(rows)
+
+    def _losses(self, rows: CalibrationRows) -> Floats:
+        if isinstance(self.missed, str):
+            assert rows.amount is not None  # noqa: S101  (`require` has seen to it)
+            return rows.amount
+        return np.full(len(rows), float(self.missed))
+
+    def _counted(self, rows: CalibrationRows) -> Calibration:
+        y = _labelled_rows(self, rows)
+        weight = np.ones(len(rows)) if self.prevalence is None else prevalence_weights(y, self.prevalence)
+        lost = np.where(y, self._losses(rows), 0.0)
+        points = _Points.of(rows.score, y)
+        best = int((self.alarm * points.sums(weight) - points.sums(weight * lost)).argmin())
+        threshold = float(points.threshold[best])
+        cost = np.where(rows.score > threshold, self.alarm, lost)
+        mean = float(np.average(cost, weights=weight))
+        error = float(np.sqrt(np.square(weight * (cost - mean)).sum()) / weight.sum())
+        spread = float(norm.ppf(CONFIDENCE)) * error
+        guarantee = guarantee_of(
+            self,
+            rows,
+            threshold,
+            asked=self._asked(),
+            quantity="cost per row",
+            holds="nothing beyond the calibration rows, on which no other threshold costs less",
+            estimate=mean,
+            interval=(max(0.0, mean - spread), mean + spread),
+            assumptions=("the bounds are by the normal approximation",),
+            remarks=_remarks(rows, int(points.n_alerts[best]), int(points.n_hits[best]), int(y.sum())),
+        )
+        return calibrated(self, rows, guarantee)
+
+    def _modelled(self, rows: CalibrationRows) -> Calibration:
+        pi, a = float(self.prevalence or 0.0), 1 / self.auc - 1
+        missed = float(self._losses(rows).mean())
+        odds = max(0.0, missed - self.alarm) * pi * a / (self.alarm * (1 - pi))
+        t = min(1.0, odds ** (1 / (1 - a)))
+        share = (1 - pi) * t + pi * t**a
+        threshold = order_statistic(rows.score, floor_of(share * len(rows)))
+        remarks = [f"by these assumptions {percent(t**a)} of the anomalies and {percent(t)} of normal rows alert"]
+        if missed <= self.alarm:
+            remarks.append("an alert costs no less than a missed anomaly, so no alert pays: only new heights alert")
+        guarantee = guarantee_of(
+            self,
+            rows,
+            threshold,
+            asked=self._asked(),
+            quantity="cost per row",
+            holds="the cost is least if the assumptions are true; nothing is guaranteed",
+            estimate=self.alarm * share + missed * pi * (1 - t**a),
+            assumptions=(
+                f"{percent(pi)} of the rows are anomalies, and the score ranks them with a ROC AUC of {self.auc:g}",
+                f"p-values of anomalies follow Beta({a:.3g}, 1), so {percent(share)} of all rows alert",
+                f"a missed anomaly costs {missed:g} on average"
+                + (", as the mean row" if self.missed == "amount" else ""),
+            ),
+            remarks=(*remarks, *(() if rows.weight is None else (UNUSED_WEIGHTS,))),
+        )
+        return calibrated(self, rows, guarantee)
+
+    def _asked(self) -> str:
+        missed = "its amount" if self.missed == "amount" else f"{self.missed:g}"
+        return f"the least cost, where a missed anomaly costs {missed} and an alert {self.alarm:g}"
