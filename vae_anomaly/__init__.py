@@ -14,10 +14,22 @@ if TYPE_CHECKING:
     from vae_anomaly._adapters import PyODAdapter
     from vae_anomaly.calibrated import CalibratedDetector
     from vae_anomaly.datasets import fetch_creditcard, load_transactions, make_transactions, read_labelled
-    from vae_anomaly.decision.calibration import Calibration
+    from vae_anomaly.decision.budget import BudgetStream, top_k_per_period
+    from vae_anomaly.decision.calibration import Calibration, ThresholdRule
     from vae_anomaly.decision.calibration_rows import CalibrationRows
+    from vae_anomaly.decision.conformal import recency_weights
     from vae_anomaly.decision.guarantee import Guarantee
-    from vae_anomaly.decision.thresholds import Contamination, DiscoveryRate, FalseAlarmRate
+    from vae_anomaly.decision.thresholds import (
+        AlertBudget,
+        Contamination,
+        DiscoveryRate,
+        ExpectedCost,
+        FalseAlarmRate,
+        FBeta,
+        PrecisionAt,
+        RecallAt,
+        TailRate,
+    )
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.errors import (
         DeviceWarning,
@@ -43,10 +55,22 @@ _HOMES = {
     "_adapters": ("PyODAdapter",),
     "calibrated": ("CalibratedDetector",),
     "datasets": ("fetch_creditcard", "load_transactions", "make_transactions", "read_labelled"),
-    "decision.calibration": ("Calibration",),
+    "decision.budget": ("BudgetStream", "top_k_per_period"),
+    "decision.calibration": ("Calibration", "ThresholdRule"),
     "decision.calibration_rows": ("CalibrationRows",),
+    "decision.conformal": ("recency_weights",),
     "decision.guarantee": ("Guarantee",),
-    "decision.thresholds": ("Contamination", "DiscoveryRate", "FalseAlarmRate"),
+    "decision.thresholds": (
+        "AlertBudget",
+        "Contamination",
+        "DiscoveryRate",
+        "ExpectedCost",
+        "FBeta",
+        "FalseAlarmRate",
+        "PrecisionAt",
+        "RecallAt",
+        "TailRate",
+    ),
     "detector": ("VAEDetector",),
     "errors": (
         "DeviceWarning",
@@ -71,6 +95,8 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AlertBudget",
+    "BudgetStream",
     "CalibratedDetector",
     "Calibration",
     "CalibrationRows",
@@ -83,6 +109,8 @@ __all__ = [
     "DownloadError",
     "EarlyStopping",
     "Evaluation",
+    "ExpectedCost",
+    "FBeta",
     "FalseAlarmRate",
     "FileFormatError",
     "Guarantee",
@@ -91,12 +119,16 @@ __all__ = [
     "ModelFileError",
     "OutputError",
     "ParameterError",
+    "PrecisionAt",
     "ProgressBar",
     "PyODAdapter",
+    "RecallAt",
     "Schema",
     "SchemaMismatchError",
     "SchemaWarning",
     "TableError",
+    "TailRate",
+    "ThresholdRule",
     "TrainingError",
     "TrainingWarning",
     "VAEDetector",
@@ -107,6 +139,8 @@ __all__ = [
     "load_transactions",
     "make_transactions",
     "read_labelled",
+    "recency_weights",
+    "top_k_per_period",
 ]
 
 

@@ -20,8 +20,20 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import _check_method_params, check_is_fitted
 
-from vae_anomaly._adapters import check_direction, normality
+from vae_anomaly._adapters import check_direction, innermost, normality
 from vae_anomaly._splits import Split, calibration_rows
+from vae_anomaly.errors import ParameterError
+
+_COMPARED = 500
+"""Rows, at most, on which the detectors of folds and of all rows are compared."""
+
+_COMPARABLE = 40
+"""Rows of a fold from which they are: what learns from fewer scores as chance has it."""
+
+_MOST_SHIFT = 0.5
+_MOST_RATIO = 2.5
+"""Isolation forests, neighbours, ellipses, densities and VAEs stay below half of these from a few hundred rows on, and
+below them on 60; one-class SVMs lie beyond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +103,44 @@ def of_splits(estimator: Any, X: Any, parts: Sequence[Split], params: Mapping[st
 
     The detector to use is the one of a single split; of several splits it is one more, which learns from all rows.
     """
-    scores = []
+    scores, before = [], []
     for part in parts:
         fitted = _learnt(estimator, X, part.train, params)
         scores.append(_score(fitted, _safe_indexing(X, part.calibration)))
+        if len(parts) > 1:
+            some = part.train[:: -(-len(part.train) // _COMPARED)]
+            before.append((some, normality(fitted, _safe_indexing(X, some))))
     if len(parts) > 1:
         fitted = _learnt(estimator, X, None, params)
+        _check_one_scale(fitted, X, before)
     rows = calibration_rows(parts)
     order = np.argsort(rows)
     return HeldOut(fitted, rows[order], np.concatenate(scores)[order])
+
+
+def _check_one_scale(estimator: Any, X: Any, before: Sequence[tuple[NDArray[np.intp], NDArray[np.float64]]]) -> None:
+    """Raise where the detector of all rows scores on another scale than those of the folds.
+
+    Compared on rows that both learnt from. Those of a OneClassSVM, for one, grow with the number of its rows: a
+    threshold from its folds would hold for none of its scores.
+    """
+    shifts, ratios = [], []
+    for rows, score in before:
+        if len(rows) < _COMPARABLE:
+            continue
+        now = normality(estimator, _safe_indexing(X, rows))
+        (low, middle, high), (low_now, middle_now, high_now) = (np.quantile(v, (0.25, 0.5, 0.75)) for v in (score, now))
+        narrow, wide = sorted((high - low, high_now - low_now))
+        if wide > 0:
+            shifts.append(abs(middle_now - middle) / wide)
+            ratios.append(wide / narrow if narrow > 0 else np.inf)
+    if shifts and (np.median(shifts) > _MOST_SHIFT or np.median(ratios) > _MOST_RATIO):
+        raise ParameterError(
+            "Cross-fitting needs scores on one scale, however many rows were learnt from: from the folds to all rows, "
+            f"found those of {type(innermost(estimator)).__name__} to move by {np.median(shifts):.2g} times their "
+            f"interquartile range, and that to change by a factor of {np.median(ratios):.2g}. Hold out a share "
+            "(cv=0.25) instead."
+        )
 
 
 def _learnt(estimator: Any, X: Any, rows: NDArray[np.intp] | None, params: Mapping[str, Any]) -> Any:

@@ -105,10 +105,12 @@ def _share(share: float, n_rows: int, beside: Beside, random_state: Any) -> Spli
         _not_both(beside)
         return _in_time(beside.time, [1 - share])[0]
     splitter: Any = ShuffleSplit
+    n_parts = n_rows
     if beside.group is not None:
         _enough_groups(beside.group, 2)
-        splitter = GroupShuffleSplit
-    pairs = splitter(1, test_size=share, random_state=random_state).split(np.empty(n_rows), groups=beside.group)
+        splitter, n_parts = GroupShuffleSplit, int(beside.group.max()) + 1
+    held_out = min(max(round(share * n_parts), 1), n_parts - 1)  # of a few rows too there is one on either side
+    pairs = splitter(1, test_size=held_out, random_state=random_state).split(np.empty(n_rows), groups=beside.group)
     return _sorted(pairs)[0]
 
 
@@ -155,7 +157,7 @@ def _not_both(beside: Beside) -> None:
         raise ParameterError(
             "The rows cannot be split by 'time' and by 'split_groups' at once: whoever has rows before and after a cut "
             "would be parted. Leave 'split_groups' out to calibrate on later rows, or give a splitter as 'cv', such as "
-            "GroupShuffleSplit(1), which goes by the groups and leaves 'time' to the rule."
+            "GroupKFold(5), which goes by the groups and leaves 'time' to the rule."
         )
 
 

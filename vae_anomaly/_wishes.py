@@ -10,19 +10,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
 
 from vae_anomaly.decision.calibration import ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
-from vae_anomaly.decision.thresholds import Contamination, FalseAlarmRate
+from vae_anomaly.decision.thresholds import AlertBudget, Contamination, DiscoveryRate, FalseAlarmRate
 from vae_anomaly.errors import TableError, VaeAnomalyWarning
 
 _USUAL = FalseAlarmRate(0.01)
 _USUAL_ROWS = 299
 """Rows that it takes: ceil(log(0.05) / log(0.99))."""
 
-_BY_NUMBERS = (FalseAlarmRate, Contamination)
-"""Rules whose refusals depend on how many rows there are, and not on their scores."""
+_BY_NUMBERS = (AlertBudget, Contamination, DiscoveryRate, FalseAlarmRate)
+"""Rules whose refusals depend on how many rows there are and when they came, and not on their scores."""
+
+_WHOLE = 0.99
+"""Share of the rows of its time from which a calibration counts as whole."""
 
 _GIVEN_AS = {"y": "labels (y)", "time": "the time of each row (time=)", "amount": "the amount of each row (amount=)"}
 
@@ -41,18 +45,21 @@ class RuleOrNone:
         return "a threshold rule, such as FalseAlarmRate(0.01), or None"
 
 
-def count_rows(X: Any) -> int:
-    """Rows of a table held in memory."""
+def in_memory(X: Any) -> Any:
+    """`X` so that rows can be taken from it."""
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise TableError(f"Expected a table held in memory, found {type(X).__name__}. Call .collect() first.")
-    return int(_num_samples(X))
+    return indexable(X)[0]
 
 
 def columns_beside(X: Any, y: Any = None, **columns: Any) -> CalibrationRows:
     """The columns beside `X`, checked, with scores of 0 until they are known."""
     if y is not None:
         columns["contamination"] = None  # it is assumed of rows without labels only
-    return CalibrationRows.from_arrays(np.zeros(count_rows(X)), y, **columns)
+    n_rows = _num_samples(X)
+    if not n_rows:
+        raise TableError("Expected rows, found 0 sample(s).")
+    return CalibrationRows.from_arrays(np.zeros(n_rows), y, **columns)
 
 
 def scored(columns: CalibrationRows, score: NDArray[np.float64]) -> CalibrationRows:
@@ -75,10 +82,25 @@ def check_needs(rule: ThresholdRule | None, columns: CalibrationRows) -> None:
         raise TableError(f"{rule!r} needs {given}: found none. Give it beside X, or choose another rule.")
 
 
-def rehearse(rule: ThresholdRule | None, columns: CalibrationRows) -> None:
-    """Let a rule that will refuse these rows, whatever their scores, do so now."""
+def rehearse(rule: ThresholdRule | None, columns: CalibrationRows, rows: NDArray[np.intp]) -> None:
+    """Let a rule that will refuse to be calibrated on `rows`, whatever their scores, do so now.
+
+    Raises
+    ------
+    TableError
+        From the rule; or it counts alerts by the day, and the split has thinned out the rows of the days.
+    """
+    part = columns.take(rows)
+    if isinstance(rule, AlertBudget) and "time" in rule.needs and columns.time is not None and part.time is not None:
+        n_within = int(((columns.time >= part.time.min()) & (columns.time <= part.time.max())).sum())
+        if len(rows) < _WHOLE * n_within:
+            raise TableError(
+                f"{rule!r} counts the alerts of whole periods: found {len(rows):,} of the {n_within:,} rows of their "
+                "time held out. Let 'cv' be a share, which holds out the latest rows, or a partition such as KFold(5), "
+                "which calibrates on every row."
+            )
     if isinstance(rule, _BY_NUMBERS):
-        rule.calibrate(replace(columns, score=np.arange(float(len(columns)))))
+        rule.calibrate(replace(part, score=np.arange(float(len(part)))))
 
 
 def usual_rule(rows: CalibrationRows) -> ThresholdRule:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import Tags, get_tags, indexable
+from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,6 +24,7 @@ from vae_anomaly._wishes import (
     RuleOrNone,
     check_needs,
     columns_beside,
+    in_memory,
     rehearse,
     scored,
     usual_rule,
@@ -63,8 +64,9 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
         Rows to calibrate on. A share in (0, 1) is held out: at random, in whole groups where `split_groups` are given,
         or the latest rows where `time` is. With a number of folds, 2 or more, each fold is scored by a detector that
         learnt from the others (from earlier rows where `time` is given) and the detector in use learns from all rows:
-        for small tables, and approximate. A splitter of scikit-learn holds out one part or several in the same way.
-        "prefit": `estimator` is fitted and every row calibrates.
+        for small tables, and approximate; scores that depend on the number of rows, as a OneClassSVM's do, are refused.
+        A splitter of scikit-learn holds out one part or several in the same way. "prefit": `estimator` is fitted and
+        every row calibrates.
     assumed_contamination : float in [0, 0.5] or None, default=None
         Share of anomalies assumed among calibration rows without labels. None: not known. (scikit-learn's
         `contamination` is a share to flag instead; that is the rule ``Contamination(share)`` here.)
@@ -211,7 +213,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
         """
         check_params("CalibratedDetector", self.get_params(deep=False), _PARAMS)
         check_scores_rows(self._unfitted())
-        (X,) = indexable(X)
+        X = in_memory(X)
         given = {"group": groups, "amount": amount, "time": time, "contamination": self.assumed_contamination}
         columns = columns_beside(X, self._labels(y), **given)
         check_needs(self.rule, columns)
@@ -265,7 +267,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         rule = self._wish if rule is None else rule
         check_params("CalibratedDetector.recalibrate", {"rule": rule}, {"rule": _PARAMS["rule"]})
-        (X,) = indexable(X)
+        X = in_memory(X)
         given = {"group": groups, "amount": amount, "time": time, "contamination": self.assumed_contamination}
         columns = columns_beside(X, y, weight=sample_weight, **given)
         check_needs(rule, columns)
@@ -481,7 +483,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
         if isinstance(self.cv, str):
             return of_fitted(self._unfitted(), X), _TRUST
         parts = splits(self.cv, X, y, len(columns), beside, self.random_state)
-        rehearse(self.rule, columns.take(calibration_rows(parts)))
+        rehearse(self.rule, columns, calibration_rows(parts))
         held_out = of_splits(seeded(self._unfitted(), self.random_state), X, parts, params)
         return held_out, described(parts, len(columns), beside, self.cv)
 
