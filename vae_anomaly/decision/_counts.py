@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
+from scipy.special import betainc
 from scipy.stats import beta
 
 from vae_anomaly.decision._labelled import Floats
@@ -52,6 +53,33 @@ def weighted_order_statistic(score: Floats, weight: Floats, share: float) -> flo
     levels, above_or_at = descending[last_of_ties], reached[last_of_ties]
     above = np.append(0.0, above_or_at[:-1])
     return float(levels[np.searchsorted(above, share * reached[-1], side="right") - 1])
+
+
+def weighted_bound(score: Floats, weight: Floats, rate: float, confidence: float) -> tuple[float, float, float]:
+    """The least score that a share of at most `rate` is above, at about `confidence`; that share; effective rows.
+
+    The effective rows are those of the tail: as many equal ones as have the variance of the weight at or above the
+    threshold. Where not even the highest score will do, it and a share of 1 come back.
+
+    Examples
+    --------
+    >>> weighted_bound(np.arange(300.0), np.ones(300), rate=0.01, confidence=0.95)
+    (299.0, 0.0, 300.0)
+    """
+    order = np.argsort(-score, kind="stable")
+    order = order[weight[order] > 0]
+    descending, weights = score[order], weight[order]
+    last_of_ties = np.append(descending[1:] != descending[:-1], True)
+    levels, reached = descending[last_of_ties], np.cumsum(weights)[last_of_ties]
+    share = np.append(0.0, reached[:-1]) / reached[-1]
+    tail = share <= rate
+    n = (reached[-1] * reached / np.cumsum(np.square(weights))[last_of_ties])[tail]
+    hits = share[tail] * n
+    holds = betainc(n - hits, hits + 1, 1 - rate) <= 1 - confidence  # P(Binomial(n, rate) <= hits), for any real n
+    if not holds[0]:
+        return float(levels[0]), 1.0, float(n[0])
+    chosen = (len(holds) if holds.all() else int(holds.argmin())) - 1
+    return float(levels[chosen]), float(share[chosen]), float(n[chosen])
 
 
 def effective_rows(weight: Floats) -> float:

@@ -19,6 +19,7 @@ from vae_anomaly.decision._counts import (
     floor_of,
     guarantee_of,
     order_statistic,
+    weighted_bound,
     weighted_order_statistic,
 )
 from vae_anomaly.decision._labelled import Booleans, Floats
@@ -41,10 +42,11 @@ class FalseAlarmRate:
     and 2,995 for 0.1 %, at 95 %.
 
     Rows labelled normal count, if there are labels. Without them the bound is on the alerts among all rows: normal rows
-    then alert at most as often if anomalies do not score lower on the whole, and at most alpha / (1 - c) of them
-    whatever anomalies do, c being the share of anomalies; they may alert as rarely as (alpha - c) / (1 - c). If
-    the calibration rows state a contamination c, the bound on all rows is c + alpha (1 - c) instead, which makes
-    alpha hold for normal rows if every anomaly scores above the threshold, and alpha + c / (1 - c) whatever they do.
+    then alert at most as often if anomalies do not score lower on the whole, at most (alpha - c) / (1 - c) of them if
+    all anomalies score above the threshold (so the rule is conservative by up to about c), and at most alpha / (1 - c)
+    of them whatever anomalies do, c being the share of anomalies. If the calibration rows state a contamination c, the
+    bound on all rows is c + alpha (1 - c) instead, which makes alpha hold for normal rows if every anomaly scores above
+    the threshold, and alpha + c / (1 - c) whatever they do.
 
     Parameters
     ----------
@@ -93,14 +95,14 @@ class FalseAlarmRate:
         score, weight = rows.normal_score, rows.normal_weight
         contamination = rows.contamination or 0.0 if rows.y is None else 0.0
         target = contamination + self.alpha * (1 - contamination)
-        n = len(score) if weight is None else int(effective_rows(weight))
-        n_above = self._n_above(target, n)
         if weight is None:
-            threshold = order_statistic(score, n_above)
+            n: float = len(score)
+            threshold = order_statistic(score, self._n_above(target, len(score)))
             share = float((score > threshold).mean())
         else:
-            threshold = weighted_order_statistic(score, weight, n_above / n)
-            share = float(weight[score > threshold].sum() / weight.sum())
+            threshold, share, n = weighted_bound(score, weight, target, self.confidence)
+            if share > target:
+                raise self._too_few(target, n)
         guarantee = guarantee_of(
             self,
             rows,
@@ -121,12 +123,15 @@ class FalseAlarmRate:
         if binom.cdf(n_above, n, target) > 1 - self.confidence:
             n_above -= 1
         if n_above < 0:
-            needed = math.ceil(math.log1p(-self.confidence) / math.log1p(-target))
-            raise TableError(
-                f"{self!r} needs at least {needed:,} calibration rows that stand for normal ones, found {n:,}. Give "
-                "more rows, or ask for a larger alpha or a lower confidence; TailRate models rarer rates from few rows."
-            )
+            raise self._too_few(target, n)
         return n_above
+
+    def _too_few(self, target: float, n: float) -> TableError:
+        needed = math.ceil(math.log1p(-self.confidence) / math.log1p(-target))
+        return TableError(
+            f"{self!r} needs at least {needed:,} calibration rows that stand for normal ones, found {n:,.0f}. Give "
+            "more rows, or ask for a larger alpha or a lower confidence; TailRate models rarer rates from few rows."
+        )
 
     def _holds(self, rows: CalibrationRows, target: float) -> str:
         confidence, alpha = percent(self.confidence), percent(self.alpha)
@@ -137,8 +142,8 @@ class FalseAlarmRate:
         if not c:
             return (
                 f"{bound}; of the normal rows at most {alpha} if anomalies do not score lower on the whole, at most "
-                f"{alpha} / (1 - c) whatever they do, and as few as ({alpha} - c) / (1 - c), c being the share "
-                "of anomalies"
+                f"({alpha} - c) / (1 - c) if all of them score above the threshold, and at most {alpha} / (1 - c) "
+                "whatever they do, c being the share of anomalies"
             )
         return (
             f"{bound}; of the normal rows at most {alpha} if all anomalies ({percent(c)} of the rows, as assumed) "
@@ -296,9 +301,10 @@ class DiscoveryRate:
                 f"{self!r} needs at least {math.ceil(1 / self.fdr) - 1:,} calibration rows that stand for normal ones, "
                 f"found {n:,}, which show no p-value below {least:.2g}. Give more rows, or ask for a larger fdr."
             )
+        fewer = "" if self.method == "bh" else " (fewer with by)"
         return (
-            f"{n:,} rows show no p-value below {least:.2g}: one row above all of them alerts among up to {one_by_one:,} "
-            f"rows judged together{'' if self.method == 'bh' else ' (fewer with by)'}; among more rows it takes more"
+            f"{n:,} rows show no p-value below {least:.2g}: one row above all of them alerts among up to "
+            f"{one_by_one:,} rows judged together{fewer}; among more rows it takes more"
         )
 
     def _holds(self, rows: CalibrationRows) -> str:

@@ -226,7 +226,8 @@ def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.objec
 
 
 def _segment_name(value: Any) -> str | None:
-    if value is None or value != value or str(value) == "<NA>":  # NaN and NaT differ from themselves
+    # NaN and NaT differ from themselves, and pandas' NA will not say.
+    if value is None or str(value) == "<NA>" or value != value:
         return None
     # A gap turns a column of whole numbers into floats; its segments are still the same.
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -75,7 +75,7 @@ def rule_from_json(document: Any) -> ThresholdRule:
     >>> rule_from_json({"rule": "Contamination", "share": 0.001})
     Contamination(share=0.001)
     """
-    if not isinstance(document, dict) or document.get("rule") not in RULES:
+    if not isinstance(document, dict) or document.get("rule") not in list(RULES):
         raise ParameterError(f"A rule must be an object whose 'rule' is one of {', '.join(RULES)}. Got {document!r}.")
     params = {name: value for name, value in document.items() if name != "rule"}
     try:

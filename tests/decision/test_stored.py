@@ -1,0 +1,117 @@
+import json
+from copy import deepcopy
+
+import numpy as np
+import pytest
+
+from vae_anomaly.decision.guarantee import Guarantee
+from vae_anomaly.decision.segments import calibrate_segments
+from vae_anomaly.decision.stored import from_parts, to_parts
+from vae_anomaly.decision.thresholds import (
+    AlertBudget,
+    CalibrationRows,
+    Contamination,
+    DiscoveryRate,
+    ExpectedCost,
+    FalseAlarmRate,
+    TailRate,
+)
+from vae_anomaly.errors import ModelFileError
+
+RNG = np.random.default_rng(0)
+N = 2_000
+SCORE, GROUP = RNG.gumbel(size=N), RNG.choice(["DE", "FR", "rare"], N, p=[0.6, 0.37, 0.03])
+ROWS = CalibrationRows.from_arrays(
+    SCORE,
+    y=RNG.random(N) < 0.05,
+    time=np.datetime64("2026-03-01") + np.arange(N).astype("timedelta64[m]") * 20,
+    group=GROUP,
+    weight=RNG.random(N),
+)
+RULES = (
+    FalseAlarmRate(0.02),
+    AlertBudget(4),
+    DiscoveryRate(0.1),
+    ExpectedCost(50, 2),
+    TailRate(0.001),
+    Contamination(0.01),
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=repr)
+def test_a_calibration_comes_back_from_json_and_arrays_bit_for_bit(rule):
+    calibration = calibrate_segments(rule, ROWS)
+    document, arrays = to_parts(calibration)
+    again = from_parts(json.loads(json.dumps(document, allow_nan=False)), arrays)
+    assert again.rule == calibration.rule
+    assert again.guarantee == calibration.guarantee
+    assert str(again.guarantee) == str(calibration.guarantee)
+    assert len(again.segments) >= 1
+    judged, of = RNG.gumbel(size=300), RNG.choice(["DE", "FR", "rare", "new"], 300)
+    for method in ("thresholds", "margin", "p_value", "risk_score"):
+        np.testing.assert_array_equal(getattr(again, method)(judged, of), getattr(calibration, method)(judged, of))
+
+
+def altered(change):
+    document, arrays = to_parts(calibrate_segments(FalseAlarmRate(0.02), ROWS))
+    document = json.loads(json.dumps(document))
+    arrays = {name: array.copy() for name, array in arrays.items()}
+    change(document, arrays)
+    return document, arrays
+
+
+def swap(array):
+    array[[0, -1]] = array[[-1, 0]]
+
+
+DAMAGE = {
+    "a part is missing": lambda document, arrays: document.pop("rule"),
+    "a part is too many": lambda document, arrays: document.update(extra=1),
+    "an unknown rule": lambda document, arrays: document["rule"].update(rule="Magic"),
+    "a rule outside its domain": lambda document, arrays: document["rule"].update(alpha=7.0),
+    "a rule of a segment outside its domain": lambda document, arrays: document["segments"]["DE"].update(alpha=7.0),
+    "a rule of a batch with a threshold": lambda document, arrays: document.update(
+        rule={"rule": "DiscoveryRate", "fdr": 0.1, "method": "bh"}
+    ),
+    "no threshold": lambda document, arrays: document["report"].update(threshold=None),
+    "an infinite threshold": lambda document, arrays: document["report"].update(threshold=float("inf")),
+    "a threshold of another type": lambda document, arrays: document["report"].update(threshold="high"),
+    "a boolean threshold": lambda document, arrays: document["report"].update(threshold=True),
+    "a report without a field": lambda document, arrays: document["report"].pop("holds"),
+    "no report": lambda document, arrays: document.update(report=[]),
+    "an interval of three": lambda document, arrays: document["report"].update(interval=[0.0, 0.1, 0.2]),
+    "a remark that is a number": lambda document, arrays: document["report"].update(remarks=[1]),
+    "a segment that is missing": lambda document, arrays: document["segments"].pop("DE"),
+    "segments that are a list": lambda document, arrays: document.update(segments=["DE", "FR"]),
+    "scores out of order": lambda document, arrays: swap(arrays["score"]),
+    "a score that is NaN": lambda document, arrays: arrays["score"].__setitem__(-1, np.nan),
+    "scores of another type": lambda document, arrays: arrays.update(score=arrays["score"].astype(np.float32)),
+    "scores in two columns": lambda document, arrays: arrays.update(score=arrays["score"][:, None]),
+    "scores that are missing": lambda document, arrays: arrays.pop("segment0.score"),
+    "a weight below 0": lambda document, arrays: arrays["weight"].__setitem__(0, -1.0),
+    "weights of another length": lambda document, arrays: arrays.update(weight=arrays["weight"][1:]),
+    "an array too many": lambda document, arrays: arrays.update(extra=arrays["score"]),
+}
+
+
+@pytest.mark.parametrize("change", DAMAGE.values(), ids=DAMAGE)
+def test_what_was_altered_is_refused(change):
+    with pytest.raises(ModelFileError):
+        from_parts(*altered(change))
+
+
+def test_what_was_not_altered_is_not():
+    from_parts(*altered(lambda document, arrays: None))
+    with pytest.raises(ModelFileError, match="must be an object"):
+        from_parts(None, {})
+
+
+def test_a_report_prints_what_was_asked_found_and_assumed_line_by_line():
+    report = calibrate_segments(FalseAlarmRate(0.02), ROWS).guarantee
+    lines = str(report).splitlines()
+    starts = [line.split()[0] for line in lines]
+    assert starts[:6] == ["rule", "asked", "threshold", "rows", "found", "holds"]
+    assert starts.count("assumed") == len(report.assumptions)
+    assert starts.count("note") == len(report.remarks) == 1
+    assert starts.count("segment") == 2
+    assert Guarantee.from_json(deepcopy(report.to_json())) == report
