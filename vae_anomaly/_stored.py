@@ -49,6 +49,7 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "fitted": {
             "offset": detector.offset_,
             "part_spread": detector.part_spread_.tolist(),
+            "kl_scale": detector.kl_scale_,
             "history": detector.history_,
             "profile": detector.profile_,
         },
@@ -100,6 +101,7 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     detector._set_schema(schema)
     detector.model_, detector.offset_ = model, float(fitted["offset"])
     detector.part_spread_ = _spread(fitted["part_spread"], schema.layout().n_parts)
+    detector.kl_scale_ = _kl_scale(fitted["kl_scale"])
     detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
     detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
     detector.known_head_ = KnownHead.from_arrays(known, n_cells(schema.layout())) if known else None
@@ -111,3 +113,9 @@ def _spread(values: Any, n_parts: int) -> NDArray[np.float64]:
     if spread.shape != (n_parts,) or not np.isfinite(spread).all() or (spread < 0).any():
         raise ModelFileError(f"The file's part_spread must be {n_parts} numbers, none below 0.")
     return spread
+
+
+def _kl_scale(value: Any) -> float:
+    if not 0 <= float(value) <= 1:  # nor NaN
+        raise ModelFileError(f"The file's kl_scale must be a number from 0 to 1, found {value!r}.")
+    return float(value)

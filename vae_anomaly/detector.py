@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -18,22 +17,23 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from vae_anomaly._building import new_model, training_config
 from vae_anomaly._inputs import as_array, frequency_weights
 from vae_anomaly._known import KnownHead, cells, set_apart
 from vae_anomaly._params import check_params
-from vae_anomaly._rules import RULES, alert_share, step_budget, trim_share
+from vae_anomaly._rules import RULES, alert_share
 from vae_anomaly._stored import contents, restored
 from vae_anomaly._watching import SklearnTasks, Watching
 from vae_anomaly.artifact import read_artifact, write_artifact
 from vae_anomaly.errors import TableError
-from vae_anomaly.model.batch import Batch
-from vae_anomaly.model.network import NetworkConfig, TabularVAE
-from vae_anomaly.model.objective import Noise, posterior
+from vae_anomaly.model.network import TabularVAE
+from vae_anomaly.model.objective import posterior
 from vae_anomaly.model.scoring import (
     TILE,
     IwaeEstimate,
     Surprisals,
     iwae,
+    kl_scale,
     latent_means,
     part_weights,
     reconstructions,
@@ -43,9 +43,9 @@ from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Callback
-from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits, training_dtype
+from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
-from vae_anomaly.training.trainer import Trainer, TrainingConfig, TrainingResult
+from vae_anomaly.training.trainer import Trainer, TrainingResult
 
 _FIT_ROWS = 10_000
 """Rows from which `offset_` and the fitted profile are taken; all of them in a smaller table."""
@@ -69,9 +69,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         `n_iwae_samples` fixed draws and the prior N(0, I).
     contamination : "auto" or float in [0, 0.5], default="auto"
         Share of anomalies in the training rows. That share of them lies below `offset_`, and the rows of each batch
-        that fit worst, that share and 5 % more, are not learnt from. 0.0 says that the rows are clean: every row is
-        learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: the worst 7 % of each batch
-        are not learnt from, and 1 % of the rows lie below `offset_`.
+        that fit worst, that share and up to 5 % more, are not learnt from. 0.0 says that the rows are clean: every row
+        is learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: 1 % of the rows lie below
+        `offset_`, and up to 12 % of each batch are not learnt from, more the oftener each row is seen, and as many as
+        fit far worse than most.
     n_members : int, default=3
         Networks in the ensemble. Fewer are faster, more are steadier.
     hidden : tuple of int, default=(96, 96)
@@ -83,8 +84,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     n_exemplars : int, default=512
         Training rows of each member whose posteriors make up the prior p(z) of the "elbo" score, as in the Exemplar VAE
         of Norouzi et al. (2020): the model remembers where in latent space training rows lie. 0 leaves p(z) at N(0, I).
-    exemplar_weight : float, default=0.3
-        Weight of the KL to that prior in the "elbo" score.
+    exemplar_weight : float, default=0.5
+        Weight of the KL to that prior in the "elbo" score, beside `kl_scale_`.
     discrete_spread : float or None, default=0.1
         Most spread, in nats, that the surprisal of a category or boolean has in the "elbo" score: one that varies more
         over the training rows is scaled down, so that columns of many levels do not drown the others. None scales none.
@@ -140,6 +141,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         whether training stopped early, seconds.
     part_spread_ : ndarray of shape (n_parts,)
         Standard deviation of the surprisal of each part of the columns over training rows, in nats.
+    kl_scale_ : float
+        What the KL of the "elbo" score is scaled by, at most 1, so that it varies no more than the surprisal does.
     model_ : TabularVAE
         The network.
     known_head_ : KnownHead or None
@@ -189,6 +192,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     schema_: Schema
     part_spread_: NDArray[np.float64]
+    kl_scale_: float
     model_: TabularVAE
     history_: list[dict[str, float]]
     profile_: dict[str, Any]
@@ -205,7 +209,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         latent: int = 32,
         beta: float = 0.1,
         n_exemplars: int = 512,
-        exemplar_weight: float = 0.3,
+        exemplar_weight: float = 0.5,
         discrete_spread: float | None = 0.1,
         dof: float = 3.0,
         max_steps: int = 800,
@@ -375,11 +379,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             Watching(self.callbacks, self.patience, self.verbose, tasks) as watching,
         ):
             # A copy, because training that goes on may fail or be interrupted, and the fitted weights must survive it.
-            model = (copy.deepcopy(model) if model else self._new_model(schema, table, measure, seed)).to(device)
+            model = (copy.deepcopy(model) if model else new_model(self, schema.layout(), table, measure, seed)).to(
+                device
+            )
             rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
             exemplars = next(rows.batches(measure.exemplars(model.prior.n_exemplars)[None]))
-            budget = step_budget(self.contamination, n_steps, self.max_epochs, self.batch_size, measure.total)
-            config = self._training_config(budget, learning_rate, device)
+            config = training_config(self, n_steps, learning_rate, measure.total, device)
             result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
         finish(self, model, result)
 
@@ -398,6 +403,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         trial.model_, trial.history_ = model, history
         found = list(trial._surprisals(fitted))
         trial.part_spread_ = np.concatenate([chunk.parts for chunk in found]).std(axis=0)
+        trial.kl_scale_ = kl_scale(found, trial._part_weights())
         trial.known_head_ = None
         trial.known_head_ = learn(trial)
         scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else trial._summed(found)
@@ -413,28 +419,6 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         self.__dict__.pop("feature_names_in_", None)
         if schema.named:
             self.feature_names_in_ = np.asarray(schema.names, dtype=object)
-
-    def _new_model(self, schema: Schema, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:
-        layout = schema.layout()
-        # A latent space wider than the table would only learn to copy it.
-        latent = min(self.latent, max(2, layout.n_parts))
-        hidden = tuple(int(width) for width in self.hidden)
-        n_exemplars = min(self.n_exemplars, math.ceil(measure.total))
-        model = TabularVAE(layout, NetworkConfig(self.n_members, hidden, latent, float(self.dof), n_exemplars))
-        model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
-        return model
-
-    def _training_config(self, n_steps: int, learning_rate: float, device: torch.device) -> TrainingConfig:
-        dtype = training_dtype(self.precision, device, max(self.hidden))
-        return TrainingConfig(
-            n_steps,
-            self.batch_size,
-            learning_rate,
-            beta=self.beta,
-            trim=trim_share(self.contamination),
-            noise=Noise(),
-            dtype=dtype,
-        )
 
     # ---------------------------------------------------------------- scoring
 
@@ -555,12 +539,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return self.known_head_.lift(cells(table, self.schema_.layout())) if self.known_head_ else 0.0
 
     def _summed(self, found: Iterable[Surprisals]) -> NDArray[np.float64]:
-        layout = self.schema_.layout()
+        layout, weight, kl_weight = self.schema_.layout(), None, 0.0
         if self.score_type == "elbo":
-            weight, kl_weight = part_weights(layout, self.part_spread_, self.discrete_spread), self.exemplar_weight
-        else:
-            weight, kl_weight = None, 0.0
+            weight, kl_weight = self._part_weights(), self.exemplar_weight * self.kl_scale_
         return np.concatenate([-(rows.by_column(layout, weight).sum(axis=1) + kl_weight * rows.kl) for rows in found])
+
+    def _part_weights(self) -> NDArray[np.float64]:
+        return part_weights(self.schema_.layout(), self.part_spread_, self.discrete_spread)
 
     def _surprisals(self, table: EncodedTable) -> Iterator[Surprisals]:
         """Surprisal of each part, and the KL, in chunks of rows."""

@@ -101,3 +101,15 @@ def test_columns_are_the_weighted_sums_of_their_parts(model, whole):
     columns = whole.by_column(model.layout, weight)
     np.testing.assert_allclose(columns.sum(axis=1), whole.parts @ weight)
     np.testing.assert_allclose(whole.by_column(model.layout).sum(axis=1), whole.parts.sum(axis=1))
+
+
+def test_the_kl_is_scaled_to_vary_no_more_than_the_surprisal_and_never_up():
+    parts, kl = np.arange(8.0).reshape(4, 2), np.array([0.0, 10.0, 20.0, 30.0])
+    wide = [scoring.Surprisals(parts[:1], kl[:1]), scoring.Surprisals(parts[1:], kl[1:])]
+    weight = np.array([1.0, 0.5])
+    scale = scoring.kl_scale(wide, weight)
+    spread = [np.subtract(*np.percentile(values, [75, 25])) for values in (parts @ weight, scale * kl)]
+    assert spread[0] == pytest.approx(spread[1])
+    assert scoring.kl_scale([scoring.Surprisals(parts, kl / 100)], weight) == 1.0
+    assert scoring.kl_scale([scoring.Surprisals(0 * parts, kl)], weight) == 0.0
+    assert scoring.kl_scale([scoring.Surprisals(0 * parts, 0 * kl)], weight) == 1.0

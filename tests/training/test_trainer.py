@@ -13,7 +13,7 @@ from vae_anomaly.model.objective import Noise, mean_elbo
 from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.training.callbacks import Callback, EarlyStopping, Evaluation, History, ProgressBar
 from vae_anomaly.training.rows import StreamedRows
-from vae_anomaly.training.trainer import Trainer, TrainingConfig
+from vae_anomaly.training.trainer import Trainer, TrainingConfig, far_out
 
 
 def _state(trainer):
@@ -216,3 +216,25 @@ def test_callbacks_that_are_context_managers_are_entered_for_the_fit_and_left_wh
 
 def test_an_idle_progress_bar_can_be_copied_with_its_detector():
     assert isinstance(copy.deepcopy([ProgressBar()])[0], ProgressBar)
+
+
+def test_more_rows_are_left_out_where_more_lie_far_out_but_no_more_than_allowed(make_trainer):
+    def kept(share_of_outliers, most):
+        trainer = make_trainer(TrainingConfig(trim=0.02, trim_far_out=most))
+        batches = list(trainer.rows.batches(trainer.measure.draw(8, 100, torch.Generator().manual_seed(0))))
+        spoilt = torch.rand(batches[0].values.shape[1], generator=torch.Generator().manual_seed(1)) < share_of_outliers
+        for batch in batches:
+            batch.values[:, spoilt] += 1e3
+        return trainer._trimmed(batches)[0].codes.shape[1], int(spoilt.sum())
+
+    few, none = kept(0.0, 0.5)
+    assert none == 0
+    assert few >= 95
+    left, outliers = kept(0.2, 0.5)
+    assert 100 - left == pytest.approx(outliers, abs=5)
+    assert kept(0.2, 0.1)[0] == 90
+    assert kept(0.2, 0.0)[0] == 98
+
+
+def test_a_constant_elbo_has_no_row_far_out():
+    assert far_out(torch.zeros(2, 10)) == 0.0

@@ -7,7 +7,7 @@ then gets the same score bit for bit, whatever its neighbours, the order, the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -63,6 +63,18 @@ def part_weights(layout: Layout, spread: NDArray[np.float64], most: float | None
         return np.ones(layout.n_parts)
     discrete = np.array([part.kind in (PartKind.BINARY, PartKind.CATEGORY) for part in layout.parts], dtype=bool)
     return np.where(discrete & (spread > most), most / np.maximum(spread, most), 1.0)
+
+
+def kl_scale(found: Sequence[Surprisals], weight: NDArray[np.float64]) -> float:
+    """What the KL is scaled by so that it varies no more than the surprisal does, over the middle half of the rows.
+
+    Where few columns go closely together, a row's surprisal varies by tenths of a nat and its place in latent space by
+    several: unscaled, that place alone would rank the rows. The KL is never scaled up.
+    """
+    surprisal = np.concatenate([rows.parts @ weight for rows in found])
+    kl = np.concatenate([rows.kl for rows in found])
+    of_surprisal, of_kl = (float(np.subtract(*np.percentile(values, [75, 25]))) for values in (surprisal, kl))
+    return of_surprisal / of_kl if of_kl > of_surprisal else 1.0
 
 
 def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:

@@ -60,6 +60,8 @@ class TrainingConfig:
     trim : float
         Share of each batch that is left out of the step because it fits the averaged weights worst, seen without noise:
         where the training rows hold anomalies, these should not be learnt.
+    trim_far_out : float
+        A larger share is left out, up to this one, where so many rows lie far out: see `far_out`.
     n_evaluations : int
         How often the held-out ELBO is measured.
     max_rollbacks : int
@@ -76,6 +78,7 @@ class TrainingConfig:
     ema: float = 0.995
     beta: float = 0.1
     trim: float = 0.0
+    trim_far_out: float = 0.0
     noise: Noise = field(default_factory=Noise)
     n_evaluations: int = 16
     max_rollbacks: int = 5
@@ -143,6 +146,21 @@ def one_cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
 
 
+def far_out(elbo: Float[Tensor, "members rows"]) -> float:
+    """Share of rows whose ELBO lies more than three interquartile ranges below the lower quartile.
+
+    Tukey (1977), "Exploratory data analysis", calls them far out. One normal row in 400,000 is.
+
+    Examples
+    --------
+    >>> far_out(torch.cat([torch.linspace(0, 1, 7), torch.tensor([-3.0])])[None])
+    0.125
+    """
+    low, high = torch.quantile(elbo.float(), torch.tensor([0.25, 0.75], device=elbo.device), dim=1, keepdim=True)
+    share: float = (elbo < low - 3 * (high - low)).float().mean().item()
+    return share
+
+
 @final
 class Trainer:
     """Trains one model on one source of rows.
@@ -170,6 +188,7 @@ class Trainer:
         self._noise = torch.Generator(device=model.device).manual_seed(seed)
         self._held_out = next(iter(rows.batches(measure.held_out()[None])))
         self._batch_size, self._rate_scale, self._step = config.batch_size, 1.0, 0
+        self._trim = config.trim
         self._best = torch.full((model.config.n_members,), -math.inf, device=model.device)
         self._best_weights = _weights(model)
         self._good_weights, self._good_average = _weights(model), _weights(self.average)
@@ -245,12 +264,13 @@ class Trainer:
         The averaged weights judge, and on rows without noise: judged by the step itself, it is the rows with most noise
         on them that fit worst, and anomalies are learnt.
         """
-        n_rows = batches[0].codes.shape[1]
-        n_kept = n_rows - round(self.config.trim * n_rows)
-        if n_kept == n_rows:
+        if not max(self.config.trim, self.config.trim_far_out):
             return batches
         rows = Batch(*(torch.cat(blocks, dim=1) for blocks in zip(*map(Batch.blocks, batches), strict=True)))
         elbo = mean_elbo(self.average, rows, self.config.beta).total
+        self._trim = max(self.config.trim, min(self.config.trim_far_out, far_out(elbo)))
+        n_rows = batches[0].codes.shape[1]
+        n_kept = n_rows - round(self._trim * n_rows)
         kept = [judged.topk(n_kept, dim=1).indices.sort().values for judged in torch.split(elbo, n_rows, dim=1)]
         return [batch.rows_of_members(index) for batch, index in zip(batches, kept, strict=True)]
 
@@ -294,7 +314,7 @@ class Trainer:
 
     def _keep(self, elbo: Float[Tensor, "members rows"]) -> Bool[Tensor, "members rows"]:
         """The held-out rows that count: all but the worst share."""
-        n_dropped = round(self.config.trim * elbo.shape[1])
+        n_dropped = round(self._trim * elbo.shape[1])
         if n_dropped == 0:
             return torch.ones_like(elbo, dtype=torch.bool)
         return elbo >= elbo.kthvalue(n_dropped + 1, dim=1, keepdim=True).values
