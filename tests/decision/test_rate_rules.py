@@ -225,6 +225,22 @@ def test_by_holds_where_scores_depend_on_each_other():
     assert np.mean(shares) <= 0.3 + 3.7 * np.std(shares) / np.sqrt(500)
 
 
+def test_contaminated_rows_make_discoveries_rarer_and_a_stated_contamination_brings_them_back():
+    rng = np.random.default_rng(15)
+    rule, m, c = DiscoveryRate(0.2), 400, 0.05
+    shares, found = {None: [], c: []}, {None: [], c: []}
+    for _ in range(500):
+        calibrating, (judged, y) = mixture(rng, 2_000, c, 7.0)[0], mixture(rng, m, c, 7.0)
+        for stated in shares:
+            alerts = rule.calibrate(rows_of(calibrating, contamination=stated)).alerts(judged)
+            shares[stated].append(alerts[~y].sum() / max(1, alerts.sum()))
+            found[stated].append(alerts[y].mean())
+    for values in shares.values():
+        assert np.mean(values) <= 0.2 + 3.7 * np.std(values) / np.sqrt(500)
+    assert np.mean(shares[None]) < 0.05 < np.mean(shares[c])
+    assert np.mean(found[None]) < np.mean(found[c])
+
+
 def test_the_margin_of_a_batch_is_above_zero_exactly_for_its_alerts():
     rng = np.random.default_rng(14)
     calibration = DiscoveryRate(0.1).calibrate(rows_of(rng.normal(size=2_000)))

@@ -93,6 +93,19 @@ def test_labelled_anomalies_are_left_out_and_unlabelled_ones_raise_the_threshold
     assert rule.calibrate(CalibrationRows.from_arrays(score)).threshold > labelled.threshold
 
 
+def test_a_stated_contamination_is_left_out_of_the_tail():
+    rng = np.random.default_rng(10)
+    rule, factor = TailRate(RATE), []
+    for _ in range(100):
+        normal, frauds = rng.normal(size=4_950), rng.normal(12, 1, 50)
+        rows = CalibrationRows.from_arrays(np.append(normal, frauds), contamination=0.01)
+        calibration = rule.calibrate(rows)
+        assert calibration.threshold == rule.calibrate(CalibrationRows.from_arrays(normal)).threshold
+        factor.append(stats.norm.sf(calibration.threshold) / RATE)
+    assert 0.5 <= np.median(factor) <= 2
+    assert "the highest 1 % of the calibration scores" in str(calibration.guarantee)
+
+
 @pytest.mark.parametrize("rate", [0.0, 0.06, -1e-3])
 def test_rates_outside_the_domain_are_refused(rate):
     with pytest.raises(ParameterError, match="'rate'"):

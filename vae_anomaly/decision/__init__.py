@@ -1,1 +1,1 @@
-"""From scores to decisions. NumPy and scikit-learn only, never torch."""
+"""From scores to decisions. NumPy, SciPy and scikit-learn only, never torch."""

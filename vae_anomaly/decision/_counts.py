@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betainc
 from scipy.stats import beta
 
@@ -152,19 +153,15 @@ def _about_ties(score: Floats, threshold: float | None) -> tuple[str, ...]:
     return ()
 
 
-class _Needing(Protocol):
-    @property
-    def needs(self) -> frozenset[str]: ...
-
-
 _COLUMNS = {"y": "labels (y: 1 anomaly, 0 normal)", "time": "the time of each row", "amount": "the amount of each row"}
 
 
-def require(rule: _Needing, rows: CalibrationRows) -> None:
-    """Raise unless the rows have what the rule cannot do without."""
-    missing = [_COLUMNS[name] for name in sorted(rule.needs) if getattr(rows, name) is None]
-    if missing:
-        raise TableError(f"{rule!r} needs {' and '.join(missing)}, found none. Give it, or choose another rule.")
+def needed(rule: object, rows: CalibrationRows, name: str) -> NDArray[Any]:
+    """A column of the rows that the rule cannot do without."""
+    column: NDArray[Any] | None = getattr(rows, name)
+    if column is None:
+        raise TableError(f"{rule!r} needs {_COLUMNS[name]}, found none. Give it, or choose another rule.")
+    return column
 
 
 def floor_of(count: float) -> int:

@@ -17,8 +17,8 @@ from vae_anomaly.decision._counts import (
     clopper_pearson,
     floor_of,
     guarantee_of,
+    needed,
     order_statistic,
-    require,
 )
 from vae_anomaly.decision._labelled import Booleans, Floats, check_both_classes
 from vae_anomaly.decision.calibration import Calibration, calibrated
@@ -56,11 +56,10 @@ class _Points:
         return total
 
 
-def _labelled_rows(rule: FBeta | PrecisionAt | RecallAt | ExpectedCost, rows: CalibrationRows) -> Booleans:
-    require(rule, rows)
-    assert rows.y is not None  # noqa: S101  (`require` has seen to it)
-    check_both_classes(rows.y, type(rule).__name__)
-    return rows.y
+def _labels(rule: FBeta | PrecisionAt | RecallAt | ExpectedCost, rows: CalibrationRows) -> Booleans:
+    y: Booleans = needed(rule, rows, "y")
+    check_both_classes(y, type(rule).__name__)
+    return y
 
 
 def _remarks(rows: CalibrationRows, n_alerts: int, n_hits: int, n_anomalies: int) -> Iterator[str]:
@@ -118,7 +117,7 @@ class FBeta:
         TableError
             Labels are missing, or of one class.
         """
-        y = _labelled_rows(self, rows)
+        y = _labels(self, rows)
         points, n_anomalies, square = _Points.of(rows.score, y), int(y.sum()), self.beta**2
         score = (1 + square) * points.n_hits / (square * n_anomalies + points.n_alerts)
         best = int(score.argmax())
@@ -175,7 +174,7 @@ class PrecisionAt:
         TableError
             Labels are missing or of one class, or no threshold has this precision; the message says which can be had.
         """
-        y = _labelled_rows(self, rows)
+        y = _labels(self, rows)
         points = _Points.of(rows.score, y)
         precision = points.n_hits / np.maximum(points.n_alerts, 1)
         reached = np.flatnonzero(precision >= self.precision - 1e-12)
@@ -243,7 +242,7 @@ class RecallAt:
         TableError
             Labels are missing, or of one class.
         """
-        y = _labelled_rows(self, rows)
+        y = _labels(self, rows)
         points, n_anomalies = _Points.of(rows.score, y), int(y.sum())
         chosen = int(np.flatnonzero(points.n_hits >= self.recall * n_anomalies - 1e-9)[0])
         n_alerts, n_hits = int(points.n_alerts[chosen]), int(points.n_hits[chosen])
@@ -336,17 +335,17 @@ class ExpectedCost:
         TableError
             Labels or amounts are missing, or labels are of one class.
         """
-        require(self, rows)
-        return self._modelled(rows) if rows.y is None else self._counted(rows)
+        if rows.y is None and self.prevalence is not None:
+            return self._modelled(rows, self.prevalence)
+        return self._counted(rows)
 
     def _losses(self, rows: CalibrationRows) -> Floats:
         if isinstance(self.missed, str):
-            assert rows.amount is not None  # noqa: S101  (`require` has seen to it)
-            return rows.amount
+            return needed(self, rows, self.missed)
         return np.full(len(rows), float(self.missed))
 
     def _counted(self, rows: CalibrationRows) -> Calibration:
-        y = _labelled_rows(self, rows)
+        y = _labels(self, rows)
         weight = np.ones(len(rows)) if self.prevalence is None else prevalence_weights(y, self.prevalence)
         lost = np.where(y, self._losses(rows), 0.0)
         points = _Points.of(rows.score, y)
@@ -370,8 +369,8 @@ class ExpectedCost:
         )
         return calibrated(self, rows, guarantee)
 
-    def _modelled(self, rows: CalibrationRows) -> Calibration:
-        pi, a = float(self.prevalence or 0.0), 1 / self.auc - 1
+    def _modelled(self, rows: CalibrationRows, pi: float) -> Calibration:
+        a = 1 / self.auc - 1
         missed = float(self._losses(rows).mean())
         odds = max(0.0, missed - self.alarm) * pi * a / (self.alarm * (1 - pi))
         t = min(1.0, odds ** (1 / (1 - a)))

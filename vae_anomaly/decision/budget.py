@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import chi2
 
 from vae_anomaly._params import Number, OneOf, Rule, check_params
-from vae_anomaly.decision._counts import CONFIDENCE, UNUSED_WEIGHTS, floor_of, guarantee_of, order_statistic, require
+from vae_anomaly.decision._counts import CONFIDENCE, UNUSED_WEIGHTS, floor_of, guarantee_of, needed, order_statistic
 from vae_anomaly.decision._labelled import Booleans
 from vae_anomaly.decision.calibration import Calibration, calibrated
 from vae_anomaly.decision.calibration_rows import CalibrationRows, as_scores, as_times
@@ -81,7 +81,6 @@ class AlertBudget:
         TableError
             The times are missing, all of one period, or of too few periods for one alert in all.
         """
-        require(self, rows)
         n_periods = self._n_periods(rows)
         n_above = floor_of(self.n * n_periods)
         if n_above < 1:
@@ -115,8 +114,7 @@ class AlertBudget:
 
     def _n_periods(self, rows: CalibrationRows) -> float:
         if isinstance(self.per, str):
-            assert rows.time is not None  # noqa: S101  (`require` has seen to it)
-            return n_periods(rows.time, self.per)
+            return n_periods(needed(self, rows, "time"), self.per)
         return len(rows) / self.per
 
     def _remarks(self, rows: CalibrationRows, alerts: Booleans, n_periods: float) -> tuple[str, ...]:

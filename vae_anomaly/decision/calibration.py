@@ -207,15 +207,23 @@ class Calibration:
         yield from zip((self, *self.segments.values()), np.split(in_order, cuts), strict=True)
 
 
-def calibrated(rule: ThresholdRule, rows: CalibrationRows, guarantee: Guarantee) -> Calibration:
-    """The calibration of a rule, with the scores that p-values need.
+def reference(rows: CalibrationRows) -> tuple[Floats, Floats | None]:
+    """Scores and weights of the rows that stand for normal ones, ascending.
 
-    Rows labelled normal are the reference; without labels all rows are, less the highest of them up to the share that
-    is assumed to be contaminated.
+    They are those labelled normal; without labels all, less the highest of them up to the share that is assumed to be
+    contaminated.
+
+    Examples
+    --------
+    >>> reference(CalibrationRows.from_arrays([3.0, 1.0, 2.0, 9.0], contamination=0.25))
+    (array([1., 2., 3.]), None)
     """
     order = np.argsort(rows.normal_score, kind="stable")
     if rows.y is None and rows.contamination:
         order = order[: len(order) - int(rows.contamination * len(order))]
-    score = rows.normal_score[order]
-    weight = None if rows.normal_weight is None else rows.normal_weight[order]
-    return Calibration(rule, guarantee, score, weight)
+    return rows.normal_score[order], None if rows.normal_weight is None else rows.normal_weight[order]
+
+
+def calibrated(rule: ThresholdRule, rows: CalibrationRows, guarantee: Guarantee) -> Calibration:
+    """The calibration of a rule, with the scores that p-values need."""
+    return Calibration(rule, guarantee, *reference(rows))

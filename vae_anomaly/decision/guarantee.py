@@ -134,7 +134,7 @@ class Guarantee:
         return f"{shown}, for rows to come {low} to {high} (each bound at {percent(self.confidence)} confidence)"
 
     def _in_short(self) -> str:
-        return f"threshold {_number(self.threshold)} from {self._rows()} rows; {self._found()}"
+        return f"threshold {_number(self.threshold)}, {self.n_rows:,} rows, {self._found()}"
 
     def _figure(self, value: float) -> str:
         return percent(value) if self.quantity.endswith(("rate", "share", "precision", "recall")) else f"{value:.4g}"

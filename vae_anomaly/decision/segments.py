@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vae_anomaly._params import Number, check_params
 from vae_anomaly.decision.budget import AlertBudget
@@ -60,7 +61,7 @@ def calibrate_segments(rule: ThresholdRule, rows: CalibrationRows, min_rows: int
     segments: dict[str, Calibration] = {}
     too_few: list[str] = []
     refused: dict[str, str] = {}
-    for name, index in _by_name(rows):
+    for name, index in _by_name(rows.group):
         if len(index) < min_rows:
             too_few.append(name)
             continue
@@ -86,12 +87,11 @@ def rule_of_segment(rule: ThresholdRule, share: float) -> ThresholdRule:
     return rule
 
 
-def _by_name(rows: CalibrationRows) -> list[tuple[str, np.ndarray]]:
+def _by_name(group: NDArray[np.object_]) -> list[tuple[str, NDArray[np.intp]]]:
     """The segments in alphabetical order, and the rows of each."""
-    assert rows.group is not None  # noqa: S101
-    names = sorted({name for name in rows.group if name is not None})
+    names = sorted({name for name in group if name is not None})
     place_of: dict[str | None, int] = {name: place for place, name in enumerate(names)}
-    places = np.fromiter((place_of.get(name, -1) for name in rows.group), dtype=np.intp, count=len(rows))
+    places = np.fromiter((place_of.get(name, -1) for name in group), dtype=np.intp, count=len(group))
     in_order = np.argsort(places, kind="stable")
     cuts = np.searchsorted(places[in_order], np.arange(len(names)))
     return list(zip(names, np.split(in_order, cuts)[1:], strict=True))

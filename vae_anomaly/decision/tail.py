@@ -21,7 +21,7 @@ from vae_anomaly.decision._counts import (
     order_statistic,
 )
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.decision.calibration import Calibration, calibrated
+from vae_anomaly.decision.calibration import Calibration, calibrated, reference
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import percent
 from vae_anomaly.errors import TableError, VaeAnomalyWarning
@@ -193,7 +193,9 @@ class TailRate:
     themselves, with its exact bounds.
 
     Rows labelled normal count, if there are labels. Anomalies among unlabelled rows lengthen the tail, which raises the
-    threshold: false alarms are then rarer than the rate.
+    threshold: false alarms are then rarer than the rate, or the fit is refused. If the calibration rows state a
+    contamination, that share of the highest scores is left out, and the rate is that of normal rows if those are the
+    anomalies; every normal row among them makes it too high.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ class TailRate:
         Parameters
         ----------
         rows : CalibrationRows
-            Held-out rows. Labels are used if they are there.
+            Held-out rows. Labels and contamination are used if they are there.
 
         Returns
         -------
@@ -236,7 +238,7 @@ class TailRate:
         VaeAnomalyWarning
             The tail could not be fitted; the report says what holds instead.
         """
-        score = rows.normal_score
+        score, _ = reference(rows)
         if self.rate * len(score) >= _ENOUGH:
             return self._empirical(rows, f"no model was needed: {len(score):,} rows show the rate themselves")
         try:
@@ -269,7 +271,10 @@ class TailRate:
             holds="the rate lies within the bounds if the tail is generalised Pareto, as far as the fit can tell",
             estimate=self.rate,
             interval=(self.rate / spread, min(1.0, self.rate * spread)),
-            assumptions=(f"scores above {tail.level:.6g} follow a generalised Pareto distribution, further out too",),
+            assumptions=(
+                f"scores above {tail.level:.6g} follow a generalised Pareto distribution, further out too",
+                *self._trimmed(rows),
+            ),
             remarks=(
                 f"{tail.n_peaks:,} peaks, shape {tail.shape:.3f}, scale {tail.scale:.4g}, goodness of fit p = "
                 f"{tail.fit:.2g}; standard error of the rate: a factor of {math.exp(error):.2f}",
@@ -279,7 +284,7 @@ class TailRate:
         return calibrated(self, rows, guarantee)
 
     def _empirical(self, rows: CalibrationRows, reason: str) -> Calibration:
-        score = rows.normal_score
+        score, _ = reference(rows)
         threshold = order_statistic(score, floor_of(self.rate * len(score)))
         n_above = int((score > threshold).sum())
         guarantee = guarantee_of(
@@ -291,6 +296,7 @@ class TailRate:
             holds="the rate lies within the exact bounds, whatever the distribution of the scores",
             estimate=n_above / len(score),
             interval=clopper_pearson(n_above, len(score), CONFIDENCE),
+            assumptions=self._trimmed(rows),
             remarks=(reason, *self._remarks(rows)),
         )
         return calibrated(self, rows, guarantee)
@@ -300,15 +306,23 @@ class TailRate:
 
     @staticmethod
     def _quantity(rows: CalibrationRows) -> str:
-        return "alert rate" if rows.y is None else "false-alarm rate"
+        return "alert rate" if rows.y is None and not rows.contamination else "false-alarm rate"
 
     @staticmethod
     def _remarks(rows: CalibrationRows) -> tuple[str, ...]:
         said = []
-        if rows.y is None:
+        if rows.y is None and not rows.contamination:
             said.append("anomalies among unlabelled rows raise the threshold, so false alarms are rarer than the rate")
-        if rows.y is None and rows.contamination:
-            said.append("the contamination that is assumed counts for p-values only")
         if rows.weight is not None:
             said.append(UNUSED_WEIGHTS)
         return tuple(said)
+
+    @staticmethod
+    def _trimmed(rows: CalibrationRows) -> tuple[str, ...]:
+        if rows.y is not None or not rows.contamination:
+            return ()
+        share = percent(rows.contamination)
+        return (
+            f"the highest {share} of the calibration scores are the anomalies'; if normal rows are among them, the "
+            "false-alarm rate is higher",
+        )
