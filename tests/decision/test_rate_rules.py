@@ -170,6 +170,12 @@ def test_weights_move_the_threshold_to_where_the_rows_to_come_are():
     assert norm.sf(rule.calibrate(rows_of(old)).threshold - 0.5) > 0.05
 
 
+def test_many_rows_of_little_weight_are_few():
+    score, weight = np.arange(5_000.0), np.append(np.full(4_950, 1e-6), np.ones(50))
+    with pytest.raises(TableError, match=r"at least 299 .* found 50\."):
+        FalseAlarmRate(0.01).calibrate(rows_of(score, weight=weight))
+
+
 def test_equal_weights_are_no_weights():
     score = np.random.default_rng(11).normal(size=3_000)
     for rule in (FalseAlarmRate(0.01), Contamination(0.01)):

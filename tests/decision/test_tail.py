@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vae_anomaly.decision.tail import fit_tail
+from vae_anomaly.decision.tail import TailFit, fit_tail
 from vae_anomaly.decision.thresholds import CalibrationRows, TailRate
 from vae_anomaly.errors import ParameterError, TableError, VaeAnomalyWarning
 
@@ -39,6 +39,13 @@ def test_where_the_model_is_true_the_shape_is_found_and_the_error_is_what_is_sai
     assert np.median([fit.log_rate_error(at) for fit in fits]) == pytest.approx(spread, rel=0.25)
     for fit in fits[:5]:
         assert fit.rate(fit.quantile(1e-5)) == pytest.approx(1e-5)
+
+
+def test_the_exponential_tail_lies_between_its_neighbours():
+    fits = [TailFit(1.0, 400, 0.1, shape, 2.0, 1.0) for shape in (-1e-4, 0.0, 1e-4)]
+    for of in (lambda fit: fit.quantile(1e-4), lambda fit: fit.rate(9.0), lambda fit: fit.log_rate_error(9.0)):
+        low, middle, high = map(of, fits)
+        assert middle == pytest.approx((low + high) / 2, rel=1e-4)
 
 
 def test_a_linear_map_of_the_score_maps_the_threshold():
