@@ -126,13 +126,13 @@ def test_column_terms_sum_to_the_reconstruction_score(payments, detector, scores
     assert list(terms.columns) == list(detector.schema_.modelled)
     assert (terms.index == payments.index).all()
     # The ELBO adds a KL, which is never negative, and tames columns of many levels, which this setting leaves alone.
-    untamed = copy.deepcopy(detector).set_params(discrete_spread=None)
+    untamed = copy.deepcopy(detector).set_params(numeric_spread=None, discrete_spread=None)
     assert (untamed.score_samples(payments) <= reconstruction.score_samples(payments)).all()
     assert (untamed.score_samples(payments) != scores).any()
 
 
 def test_without_exemplars_and_tamed_categories_the_elbo_is_the_reconstruction_score(payments, detector):
-    plain = copy.deepcopy(detector).set_params(exemplar_weight=0.0, discrete_spread=None)
+    plain = copy.deepcopy(detector).set_params(exemplar_weight=0.0, numeric_spread=None, discrete_spread=None)
     reconstruction = copy.deepcopy(detector).set_params(score_type="reconstruction")
     np.testing.assert_array_equal(plain.score_samples(payments), reconstruction.score_samples(payments))
 

@@ -19,6 +19,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "beta": (Number(0, open_high=True),),
     "n_exemplars": (Number(0, 65_536, integer=True),),
     "exemplar_weight": (Number(0, open_high=True),),
+    "numeric_spread": (Number(0, open_low=True, open_high=True), OneOf((None,))),
     "discrete_spread": (Number(0, open_low=True, open_high=True), OneOf((None,))),
     "dof": (Number(0, open_low=True, open_high=True),),
     "max_steps": (Number(1, integer=True),),

@@ -86,9 +86,10 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         of Norouzi et al. (2020): the model remembers where in latent space training rows lie. 0 leaves p(z) at N(0, I).
     exemplar_weight : float, default=0.5
         Weight of the KL to that prior in the "elbo" score, beside `kl_scale_`.
-    discrete_spread : float or None, default=0.1
-        Most spread, in nats, that the surprisal of a category or boolean has in the "elbo" score: one that varies more
-        over the training rows is scaled down, so that columns of many levels do not drown the others. None scales none.
+    numeric_spread, discrete_spread : float or None, default=1.5 and 0.1
+        Most spread, in nats, that the surprisal of a number or angle, and of a category or boolean, has in the "elbo"
+        score: one that varies more over the training rows is scaled down, so that columns that surprise in many rows,
+        as those of many levels do, do not drown the others. None scales none.
     dof : float, default=3.0
         Degrees of freedom of the Student-t likelihood of numbers.
     max_steps : int, default=800
@@ -163,8 +164,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     `sample_weight` are frequency weights: weight 2 is the same as the row twice, bit for bit.
 
-    `offset_` belongs to the score that it was fitted with: after a change of `score_type`, `exemplar_weight` or
-    `discrete_spread`, fit again.
+    `offset_` belongs to the score that it was fitted with: after a change of `score_type`, `exemplar_weight`,
+    `numeric_spread` or `discrete_spread`, fit again.
 
     Examples
     --------
@@ -210,6 +211,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         beta: float = 0.1,
         n_exemplars: int = 512,
         exemplar_weight: float = 0.5,
+        numeric_spread: float | None = 1.5,
         discrete_spread: float | None = 0.1,
         dof: float = 3.0,
         max_steps: int = 800,
@@ -236,6 +238,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         self.beta = beta
         self.n_exemplars = n_exemplars
         self.exemplar_weight = exemplar_weight
+        self.numeric_spread = numeric_spread
         self.discrete_spread = discrete_spread
         self.dof = dof
         self.max_steps = max_steps
@@ -545,7 +548,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return np.concatenate([-(rows.by_column(layout, weight).sum(axis=1) + kl_weight * rows.kl) for rows in found])
 
     def _part_weights(self) -> NDArray[np.float64]:
-        return part_weights(self.schema_.layout(), self.part_spread_, self.discrete_spread)
+        return part_weights(self.schema_.layout(), self.part_spread_, self.numeric_spread, self.discrete_spread)
 
     def _surprisals(self, table: EncodedTable) -> Iterator[Surprisals]:
         """Surprisal of each part, and the KL, in chunks of rows."""
@@ -640,7 +643,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Parameters
         ----------
         path : path-like
-            A file that `save` wrote, on any machine or device.
+            A file that `save` wrote, on any machine or device. A calibration in it is left aside: `CalibratedDetector`
+            loads both.
         device : str, default="auto"
             Where the weights go.
 

@@ -87,13 +87,17 @@ def test_no_rows_give_no_scores(model, table):
         scoring.surprisals(model, table[:0])
 
 
-def test_a_discrete_part_has_no_more_spread_than_allowed_and_other_parts_keep_theirs(model, whole):
+def test_no_part_has_more_spread_than_its_kind_is_allowed(model, whole):
     spread = whole.parts.std(axis=0)
-    weight = scoring.part_weights(model.layout, spread, most=0.25)
     discrete = np.array([part.kind in (PartKind.BINARY, PartKind.CATEGORY) for part in model.layout.parts])
-    np.testing.assert_allclose((whole.parts * weight).std(axis=0)[discrete], np.minimum(spread[discrete], 0.25))
-    np.testing.assert_array_equal(weight[~discrete], 1.0)
-    np.testing.assert_array_equal(scoring.part_weights(model.layout, spread, most=None), 1.0)
+    most = np.where(discrete, 0.25, 0.6)
+    assert (spread > most)[discrete].any()
+    assert (spread > most)[~discrete].any()
+    weight = scoring.part_weights(model.layout, spread, 0.6, 0.25)
+    np.testing.assert_allclose((whole.parts * weight).std(axis=0), np.minimum(spread, most))
+    np.testing.assert_array_equal(weight[spread <= most], 1.0)
+    np.testing.assert_array_equal(scoring.part_weights(model.layout, spread, None, 0.25)[~discrete], 1.0)
+    np.testing.assert_array_equal(scoring.part_weights(model.layout, spread, None, None), 1.0)
 
 
 def test_columns_are_the_weighted_sums_of_their_parts(model, whole):

@@ -53,16 +53,19 @@ class Surprisals:
         return columns
 
 
-def part_weights(layout: Layout, spread: NDArray[np.float64], most: float | None) -> NDArray[np.float64]:
-    """Weights that leave a discrete part no more spread than `most`, in nats; 1 for numbers and angles.
+def part_weights(
+    layout: Layout, spread: NDArray[np.float64], most_numeric: float | None, most_discrete: float | None
+) -> NDArray[np.float64]:
+    """Weights that leave no part more spread than the most for its kind, in nats; None for no such limit.
 
     A merchant, a city or a job is surprising in any row of a seldom one, and many such columns together drown an amount
-    that is surprising once. A discrete part that hardly ever surprises keeps all its weight.
+    that is surprising once; so does a number that surprises all the time. A part that hardly ever surprises keeps all
+    its weight.
     """
-    if most is None:
-        return np.ones(layout.n_parts)
     discrete = np.array([part.kind in (PartKind.BINARY, PartKind.CATEGORY) for part in layout.parts], dtype=bool)
-    return np.where(discrete & (spread > most), most / np.maximum(spread, most), 1.0)
+    limits = [np.inf if most is None else most for most in (most_numeric, most_discrete)]
+    most = np.where(discrete, limits[1], limits[0])
+    return np.where(spread > most, most / np.maximum(spread, 1e-300), 1.0)
 
 
 def kl_scale(found: Sequence[Surprisals], weight: NDArray[np.float64]) -> float:
