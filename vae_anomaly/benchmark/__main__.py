@@ -1,4 +1,4 @@
-"""``python -m vae_anomaly.benchmark speed``, ``... files``, ``... quality`` and ``... few-labels``."""
+"""``python -m vae_anomaly.benchmark speed``, ``... files``, ``... quality``, ``... few-labels``, ``... thresholds``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 
-from vae_anomaly.benchmark import few_labels, files, quality_command, speed
+from vae_anomaly.benchmark import few_labels, files, quality_command, speed, thresholds_command
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.quality_command import positive
@@ -163,6 +163,12 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     few_labels.add_options(few)
     few.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(few)
+    wishes = commands.add_parser(
+        "thresholds", help="wishes by the rules of thresholds, and what later rows made of them"
+    )
+    thresholds_command.add_options(wishes)
+    wishes.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(wishes)
     return parser
 
 
