@@ -37,6 +37,9 @@ PROFILE = (
 _KNOWN = "known."
 """Before the names of the arrays of `KnownHead`, beside those of the network."""
 
+CALIBRATION = "calibration."
+"""Before the names of the arrays of a calibration, which is none of the detector's: it is left aside here."""
+
 
 def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Manifest and weights of a fitted detector."""
@@ -88,7 +91,8 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
     schema = Schema.from_json(manifest["schema"])
     known = {name.removeprefix(_KNOWN): array for name, array in artifact.weights.items() if name.startswith(_KNOWN)}
-    network_weights = {name: array for name, array in artifact.weights.items() if not name.startswith(_KNOWN)}
+    others = (_KNOWN, CALIBRATION)
+    network_weights = {name: array for name, array in artifact.weights.items() if not name.startswith(others)}
     artifact = replace(artifact, weights=network_weights)
     with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
         shapes = TabularVAE(schema.layout(), config).state_dict()

@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._adapters import check_scores_rows, normality
 from vae_anomaly._alerts import ranked_alerts
+from vae_anomaly._calibration_file import KeptInModelFile
 from vae_anomaly._held_out import HeldOut, fit_arguments, of_fitted, of_splits, seeded
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly._splits import Beside, Splitter, calibration_rows, described, splits
@@ -47,7 +48,7 @@ _PARAMS = {
 }
 
 
-class CalibratedDetector(OutlierMixin, BaseEstimator):
+class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
     """Outlier detector whose threshold keeps to a wish, such as a false-alarm rate or a number of alerts a day.
 
     The detector learns from one part of the rows, and the threshold is set on the other. Any outlier detector with
@@ -87,7 +88,7 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
     calibration_ : Calibration
         What the rule made of the calibration rows.
     calibration_rows_ : ndarray of int
-        Positions in `fit` of the rows that were held out, and calibrated on until `recalibrate`.
+        Positions in `fit` of the rows that were held out, and calibrated on until `recalibrate`; a file has none.
     report_ : Guarantee
         What is guaranteed, on how many rows, with its interval, and what is assumed. Print it.
     threshold_ : float
@@ -142,8 +143,6 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
     (500, 5)
     """
 
-    estimator_: Any
-    calibration_: Calibration
     calibration_rows_: NDArray[np.intp]
 
     def __init__(
@@ -490,10 +489,3 @@ class CalibratedDetector(OutlierMixin, BaseEstimator):
     def _calibrated(self, rule: ThresholdRule | None, rows: CalibrationRows, remark: str) -> Calibration:
         calibration = calibrate_segments(usual_rule(rows) if rule is None else rule, rows, self.min_segment_rows)
         return replace(calibration, guarantee=calibration.guarantee.with_remarks(remark))
-
-    def _adopt(self, estimator: Any, wish: ThresholdRule | None, calibration: Calibration) -> None:
-        self.estimator_, self._wish, self.calibration_ = estimator, wish, calibration
-        for name in ("n_features_in_", "feature_names_in_"):
-            self.__dict__.pop(name, None)
-            if hasattr(estimator, name):
-                setattr(self, name, getattr(estimator, name))

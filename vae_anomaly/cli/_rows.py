@@ -12,14 +12,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from vae_anomaly.cli._options import Reading
-from vae_anomaly.errors import ParameterError, SchemaMismatchError, TableError
-from vae_anomaly.table.cells import UnreadableCellError, is_text, read_moments, read_numbers
+from vae_anomaly.cli._print import note
+from vae_anomaly.errors import ModelFileError, ParameterError, SchemaMismatchError, TableError
+from vae_anomaly.table.cells import UnreadableCellError, clean_text, is_text, read_moments, read_numbers
 
 if TYPE_CHECKING:
+    from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.detector import VAEDetector
 
-SCORE, ALERT = "anomaly_score", "alert"
+SCORE, P_VALUE, RISK, ALERT = "anomaly_score", "p_value", "risk_score", "alert"
 _SECONDS_OF_A_DAY = 86_400
+_MOST_SECONDS = 9.2e9  # from 1970 either way: what nanoseconds in 64 bits can say
 _TRUTH = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 
 
@@ -30,19 +33,22 @@ class Scored:
     Parameters
     ----------
     table : pyarrow.Table
-        Every column that was read, then `SCORE` and `ALERT`.
+        Every column that was read, then `added`.
     score : float64 ndarray of shape (n_rows,)
         Higher is more anomalous, in nats.
     alert : bool ndarray of shape (n_rows,)
         Whether the score is above the threshold.
     passed_through : tuple of str
         Columns that the model doesn't know.
+    added : tuple of str
+        `SCORE` and `ALERT`; of a calibrated model `P_VALUE` and `RISK` too.
     """
 
     table: pa.Table
     score: NDArray[np.float64]
     alert: NDArray[np.bool_]
     passed_through: tuple[str, ...]
+    added: tuple[str, ...]
 
     def ranked(self, n: int) -> NDArray[np.intp]:
         """Numbers of the `n` most anomalous rows, most anomalous first; equal scores keep the order of the rows."""
@@ -97,11 +103,39 @@ def check_columns(table: pa.Table, names: Sequence[str]) -> None:
         )
 
 
-def score_rows(detector: VAEDetector, table: pa.Table, reading: Reading) -> Scored:
-    """Score every row; columns that the model doesn't know pass through."""
-    taken = [name for name in (SCORE, ALERT) if name in table.column_names]
+def score_rows(
+    detector: VAEDetector, table: pa.Table, reading: Reading, stored: StoredCalibration | None = None
+) -> Scored:
+    """Score every row, and decide by the calibration if there is one; columns that the model doesn't know pass through.
+
+    Raises
+    ------
+    TableError
+        A column has the name of one that is added, or the column of the segments is missing.
+    """
+    added = (SCORE, ALERT) if stored is None else (SCORE, P_VALUE, RISK, ALERT)
+    taken = [name for name in added if name in table.column_names]
     if taken:
-        raise TableError(f"Expected no columns named {SCORE!r} or {ALERT!r}, found {taken}. Rename or remove them.")
+        raise TableError(
+            f"Expected no columns named {' or '.join(map(repr, added))}, found {taken}. Rename or remove them."
+        )
+    group = None if stored is None else _groups_for(stored, table)
+    score = anomaly_scores(detector, table, reading)
+    alert = score > -detector.offset_  # what predict says, without scoring twice
+    columns: dict[str, NDArray[Any]] = {SCORE: score}
+    if stored is not None:
+        alert = stored.calibration.alerts(score, group)
+        columns[P_VALUE] = stored.calibration.p_value(score, group)
+        columns[RISK] = stored.calibration.risk_score(score, group)
+    columns[ALERT] = alert
+    unknown = tuple(name for name in table.column_names if name not in detector.schema_.names)
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    return Scored(table, score, alert, unknown, added)
+
+
+def anomaly_scores(detector: VAEDetector, table: pa.Table, reading: Reading) -> NDArray[np.float64]:
+    """The score of every row, from the columns that the model knows."""
     known = set(detector.schema_.names)
     used = [name for name in table.column_names if name in known]
     if not used:
@@ -109,10 +143,47 @@ def score_rows(detector: VAEDetector, table: pa.Table, reading: Reading) -> Scor
             f"Expected the columns of the model ({_few(detector.schema_.names)}), found none of them, only"
             f" {_few(table.column_names)}. Check the file, its --delimiter and its header."
         )
-    score = np.asarray(detector.anomaly_score(reading.for_model(table.select(used))), dtype=np.float64)
-    alert = score > -detector.offset_  # what predict says, without scoring twice
-    scored = table.append_column(SCORE, pa.array(score)).append_column(ALERT, pa.array(alert))
-    return Scored(scored, score, alert, tuple(name for name in table.column_names if name not in known))
+    return np.asarray(detector.anomaly_score(reading.for_model(table.select(used))), dtype=np.float64)
+
+
+def segments(table: pa.Table, column: str) -> NDArray[np.object_]:
+    """The segment of each row: text as it is written, without the spaces around it, None where the cell is missing.
+
+    Examples
+    --------
+    >>> segments(pa.table({"country": ["DE ", "NA", "0276"]}), "country")
+    array(['DE', None, '0276'], dtype=object)
+    """
+    from vae_anomaly.decision.calibration_rows import as_segments
+
+    check_columns(table, [column])
+    cells = table[column]
+    values = clean_text(cells) if is_text(cells.type) else cells
+    return as_segments(np.array(values.to_pylist(), dtype=object))
+
+
+def _groups_for(stored: StoredCalibration, table: pa.Table) -> NDArray[np.object_] | None:
+    """The segment of each row, where the calibration has thresholds for segments."""
+    known = stored.calibration.segments
+    if not known:
+        return None
+    column = stored.segment_column
+    if column is None:
+        raise ModelFileError(
+            f"The model has thresholds for the segments {_few(list(known))}: expected the name of their column in it,"
+            " found none. Calibrate again with --segment-column COL, or in Python save(path, segment_column=COL)."
+        )
+    if column not in table.column_names:
+        raise TableError(
+            f"Expected the column {column!r}, by whose values the model has thresholds, found only"
+            f" {_few(table.column_names)}. Add it, or calibrate again without --segment-column."
+        )
+    group = segments(table, column)
+    pooled = [name for name in group if name not in known]
+    if pooled:
+        names = _few(sorted({name for name in pooled if name is not None})) or "missing"
+        note(f"{len(pooled):,} rows have the pooled threshold, their {column!r} having none of its own: {names}")
+    return group
 
 
 def labels(table: pa.Table, column: str, *, positive: str | None = None, negative: str | None = None) -> Any:
@@ -145,24 +216,28 @@ def labels(table: pa.Table, column: str, *, positive: str | None = None, negativ
     >>> labels(table, "kind", negative="normal.")
     array([False,  True, False])
     """
+    anomalous = truth(table, column, positive=positive, negative=negative)
+    n_anomalies = int(anomalous.sum())
+    if n_anomalies in (0, table.num_rows):
+        raise TableError(
+            f"Expected anomalies and normal rows in column {column!r}, found {n_anomalies:,} anomalies among"
+            f" {table.num_rows:,} rows. {_found_values(as_text(table[column]))} Check --positive or --negative."
+        )
+    return anomalous
+
+
+def truth(table: pa.Table, column: str, *, positive: str | None = None, negative: str | None = None) -> Any:
+    """As `labels`, but they may be all of one sort."""
     check_columns(table, [column])
     text = as_text(table[column])
     if text.null_count:
         raise TableError(
             f"Expected a label in every row, found {text.null_count:,} rows without one in column {column!r}."
-            " Evaluate the labelled rows alone."
+            " Give the labelled rows alone."
         )
     if positive is None and negative is None:
-        anomalous = _truth(text, column)
-    else:
-        anomalous = pc.equal(text, positive) if positive is not None else pc.not_equal(text, negative)
-    n_anomalies = pc.sum(anomalous).as_py()
-    if n_anomalies in (0, table.num_rows):
-        raise TableError(
-            f"Expected anomalies and normal rows in column {column!r}, found {n_anomalies:,} anomalies among"
-            f" {table.num_rows:,} rows. {_found_values(text)} Check --positive or --negative."
-        )
-    return np.asarray(anomalous)
+        return np.asarray(_truth(text, column))
+    return np.asarray(pc.equal(text, positive) if positive is not None else pc.not_equal(text, negative))
 
 
 def numbers(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float64]:
@@ -176,6 +251,21 @@ def numbers(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float6
 
 def days(table: pa.Table, column: str, reading: Reading) -> NDArray[np.int64]:
     """Which day each row is of: of a date or datetime, or of seconds since some midnight."""
+    return (_seconds(table, column, reading) // _SECONDS_OF_A_DAY).astype(np.int64)
+
+
+def times(table: pa.Table, column: str, reading: Reading) -> NDArray[np.datetime64]:
+    """When each row came: a date or datetime, or seconds since some midnight."""
+    seconds = _seconds(table, column, reading)
+    if len(seconds) and np.abs(seconds).max() > _MOST_SECONDS:
+        raise TableError(
+            f"Expected dates or seconds in column {column!r}, found {seconds[np.abs(seconds).argmax()]:,.0f}, which is"
+            " too many seconds for a date. Convert milliseconds to seconds."
+        )
+    return np.round(seconds * 1e6).astype(np.int64).astype("datetime64[us]")
+
+
+def _seconds(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float64]:
     check_columns(table, [column])
     try:
         seconds = np.asarray(_read(table, column, reading, read_numbers), dtype=np.float64)
@@ -187,7 +277,7 @@ def days(table: pa.Table, column: str, reading: Reading) -> NDArray[np.int64]:
         seconds = np.asarray(pc.divide(moments.cast(pa.int64()).cast(pa.float64()), 1e6))
     if not np.isfinite(seconds).all():
         raise TableError(f"Expected a time in every row, found rows without one in column {column!r}.")
-    return (seconds // _SECONDS_OF_A_DAY).astype(np.int64)
+    return seconds
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

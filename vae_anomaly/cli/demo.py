@@ -29,6 +29,7 @@ _SHOWN = ["timestamp", "category", "amount", "country", "channel", _LABEL, _TYPO
 _OWN_FILE = """
 The same on a file of your own:
   vae-anomaly fit payments.csv -o model.vaea
+  vae-anomaly calibrate model.vaea later.csv --alerts-per-day 200 --time-column timestamp
   vae-anomaly score model.vaea payments.csv -o scored.csv --top 20
   vae-anomaly evaluate model.vaea payments.csv --label is_fraud
 (to fit: --label COL names a column of labels, --id COL one that only names rows; evaluate needs labels)"""

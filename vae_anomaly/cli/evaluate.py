@@ -89,6 +89,7 @@ def evaluate(
         budget=budget,
         prevalence=prevalence,
     )
+    metrics["alerts"] = alert_metrics(scored, label, {"positive": positive, "negative": negative})
     if as_json:
         emit_json(metrics)
     else:
@@ -121,6 +122,21 @@ def measure(
         amount=numbers(scored.table, amount, reading) if amount else None,
     )
     return dict(report.to_json())
+
+
+def alert_metrics(scored: Scored, label: str, sort: dict[str, str | None]) -> dict[str, Any]:
+    """What the threshold of the model makes of the rows; there is no precision without alerts."""
+    from sklearn.metrics import precision_score, recall_score
+
+    from vae_anomaly.cli._rows import labels
+
+    y, n_alerts = labels(scored.table, label, **sort), int(scored.alert.sum())
+    return {
+        "number": n_alerts,
+        "precision": precision_score(y, scored.alert) if n_alerts else None,
+        "recall": recall_score(y, scored.alert),
+        "false_alarm_rate": recall_score(~y, scored.alert),
+    }
 
 
 def flat(metrics: dict[str, Any], prefix: str = "") -> dict[str, Any]:

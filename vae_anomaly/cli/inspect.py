@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from vae_anomaly.cli._options import AsJson, Model
 from vae_anomaly.cli._print import cell_text, emit_json, show_facts, show_table
+from vae_anomaly.cli.score import decided_by, in_words
 
 if TYPE_CHECKING:
+    from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.table.columns import Column
 
@@ -18,17 +20,23 @@ _LEVELS = 4
 
 
 def inspect(model: Model, as_json: AsJson = False) -> None:
-    """Show a model's columns, parameters, training and versions."""
+    """Show a model's columns, parameters, training, calibration and versions."""
+    from vae_anomaly._calibration_file import stored_calibration
     from vae_anomaly.artifact import read_artifact
     from vae_anomaly.detector import VAEDetector
 
-    manifest = read_artifact(model).manifest
+    artifact = read_artifact(model)
+    stored = stored_calibration(artifact)
     detector = VAEDetector.load(model, device="cpu")
-    file = {"file": str(model), "format": manifest["format"], **manifest["versions"]}
+    file = {"file": str(model), "format": artifact.manifest["format"], **artifact.manifest["versions"]}
     if as_json:
-        emit_json(_everything(detector, file))
+        emit_json(
+            _everything(detector, file) | decided_by(detector, stored) | {"calibration": calibration_facts(stored)}
+        )
         return
-    show_facts({"file": file["file"], **training(detector)})
+    show_facts({"file": file["file"], **training(detector), **decided(detector, stored)})
+    if stored is not None:
+        print(f"\nCalibration\n\n{stored.calibration.guarantee}\n")
     show_columns(detector)
     show_table(
         f"The {_TOP} most uncertain columns",
@@ -54,8 +62,21 @@ def training(detector: VAEDetector) -> dict[str, Any]:
         f" {profile['baseline_elbo']:.2f})",
         "dependence": f"{profile['dependence']:.2f} ± {profile['dependence_error']:.2f} nats a row"
         " (lost when the columns are shuffled)",
-        "threshold": f"alert above {-float(detector.offset_):.2f} nats",
     }
+
+
+def decided(detector: VAEDetector, stored: StoredCalibration | None) -> dict[str, Any]:
+    """By what rows alert, in a few lines."""
+    facts = decided_by(detector, stored)
+    by = {"segments by": stored.segment_column or "unknown column"} if stored and "segments" in facts else {}
+    return {"threshold": in_words(facts["threshold"])} | by
+
+
+def calibration_facts(stored: StoredCalibration | None) -> dict[str, Any] | None:
+    """A calibration as JSON values; None for none."""
+    if stored is None:
+        return None
+    return {"segment_column": stored.segment_column, "report": stored.calibration.guarantee.to_json()}
 
 
 def most_uncertain(detector: VAEDetector) -> list[tuple[str, float]]:
@@ -115,7 +136,6 @@ def _everything(detector: VAEDetector, file: dict[str, Any]) -> dict[str, Any]:
         "parameters": _parameters(detector),
         "profile": detector.profile_,
         "history": detector.history_,
-        "threshold": -float(detector.offset_),
         "most_uncertain_columns": dict(most_uncertain(detector)),
     }
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from vae_anomaly._version import __version__
-from vae_anomaly.cli import benchmark, demo, evaluate, fit, inspect, score
+from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, fit, inspect, score
 from vae_anomaly.errors import (
     ModelFileError,
     OutputError,
@@ -31,6 +31,7 @@ from vae_anomaly.errors import (
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "fit": fit.fit,
+    "calibrate": calibrate.calibrate,
     "score": score.score,
     "evaluate": evaluate.evaluate,
     "inspect": inspect.inspect,

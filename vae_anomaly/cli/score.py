@@ -23,11 +23,13 @@ from vae_anomaly.cli._print import emit_json, note, page_width, show_facts, show
 from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
+    from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.cli._rows import Scored
+    from vae_anomaly.detector import VAEDetector
 
 _TOP = 20
 _COLUMNS_SHOWN = 6
-_RANK_WIDTH, _COLUMN_WIDTH = 36, 22  # of what stands before the columns, and of one of them
+_RANK_WIDTH, _COLUMN_WIDTH = 44, 22  # of what stands before the columns, and of one of them
 
 
 def score(
@@ -39,8 +41,8 @@ def score(
             "-o",
             "--output",
             metavar="OUT",
-            help="Write every column and row, and anomaly_score and alert: CSV (also .gz, .bz2, .zst) or Parquet by"
-            " extension; - is standard output.",
+            help="Write every column and row, and anomaly_score and alert, of a calibrated model p_value and risk_score"
+            " too: CSV (also .gz, .bz2, .zst) or Parquet by extension; - is standard output.",
         ),
     ] = None,
     top: Annotated[
@@ -61,7 +63,7 @@ def score(
     if output == "-" and (top or as_json):
         raise ParameterError("-o - writes the rows to standard output, so it goes with neither --top nor --json.")
     n_shown = top or (0 if output else _TOP)
-    scored, threshold = score_files(
+    scored, facts = score_files(
         model, files, Reading(delimiter, encoding, decimal, no_header), output=output, device=device, force=force
     )
     if scored.passed_through:
@@ -71,14 +73,15 @@ def score(
     facts = {
         "rows": len(scored.score),
         "alerts": int(scored.alert.sum()),
-        "threshold": threshold,
+        **facts,
         **({"output": output} if output else {}),
     }
     ranked = ranked_rows(scored, n_shown)
     if as_json:
         emit_json(facts | {"top": ranked})
         return
-    show_facts(facts | {"threshold": f"alert above {threshold:.2f} nats"})
+    own = {"segments": f"{len(facts['segments'])} have a threshold of their own"} if "segments" in facts else {}
+    show_facts(facts | {"threshold": in_words(facts["threshold"])} | own)
     if n_shown:
         show_ranked(ranked, f"The {len(ranked)} most anomalous rows")
 
@@ -91,37 +94,54 @@ def score_files(
     output: str | None = None,
     device: str = "auto",
     force: bool = False,
-) -> tuple[Scored, float]:
-    """Load, read, score, write; return the scored rows and the threshold."""
+) -> tuple[Scored, dict[str, Any]]:
+    """Load, read, score, write; return the scored rows and by what they alert."""
     from vae_anomaly.table.io import check_target, write_table
 
     if output is not None:
         check_target(output, force=force)
         check_apart(output, [model], "the model")
     table = reading.tables(files)
+    from vae_anomaly._calibration_file import stored_calibration
+    from vae_anomaly.artifact import read_artifact
     from vae_anomaly.cli._rows import score_rows
     from vae_anomaly.detector import VAEDetector
 
+    stored = stored_calibration(read_artifact(model))
     detector = VAEDetector.load(model, device=device)
-    scored = score_rows(detector, table, reading)
+    scored = score_rows(detector, table, reading, stored)
     if output is not None:
         write_table(scored.table, output, force=force)
-    return scored, -float(detector.offset_)
+    return scored, decided_by(detector, stored)
+
+
+def decided_by(detector: VAEDetector, stored: StoredCalibration | None) -> dict[str, Any]:
+    """The threshold, and of a calibrated model the rule and the segments that have thresholds of their own."""
+    if stored is None:
+        return {"threshold": -float(detector.offset_)}
+    calibration = stored.calibration
+    own = {"segments": list(calibration.segments)} if calibration.segments else {}
+    return {"threshold": calibration.threshold, "rule": repr(calibration.rule), **own}
+
+
+def in_words(threshold: float | None) -> str:
+    """What a threshold means.
+
+    Examples
+    --------
+    >>> in_words(21.3456), in_words(None)
+    ('alert above 21.35 nats', 'depends on the rows that are scored together')
+    """
+    return "depends on the rows that are scored together" if threshold is None else f"alert above {threshold:.2f} nats"
 
 
 def ranked_rows(scored: Scored, n: int) -> list[dict[str, Any]]:
     """The `n` most anomalous rows: rank, number in the input, score, alert, and their cells."""
     order = scored.ranked(n)
-    cells = scored.table.take(order).drop_columns(["anomaly_score", "alert"]).to_pylist()
+    rows = scored.table.take(order).to_pylist()
     return [
-        {
-            "rank": rank,
-            "row": int(row) + 1,
-            "anomaly_score": float(scored.score[row]),
-            "alert": bool(scored.alert[row]),
-            "columns": values,
-        }
-        for rank, (row, values) in enumerate(zip(order, cells, strict=True), 1)
+        {"rank": rank, "row": int(row) + 1, **{name: cells.pop(name) for name in scored.added}, "columns": cells}
+        for rank, (row, cells) in enumerate(zip(order, rows, strict=True), 1)
     ]
 
 
@@ -129,9 +149,14 @@ def show_ranked(ranked: list[dict[str, Any]], title: str, columns: list[str] | N
     """Print ranked rows with a few of their columns: the first ones, unless `columns` are named."""
     n_fitting = max(1, (page_width() - _RANK_WIDTH) // _COLUMN_WIDTH)
     shown = columns or list(ranked[0]["columns"])[: min(_COLUMNS_SHOWN, n_fitting)]
-    headers = ["rank", "row", "score", "alert", *shown]
+    risk = ["risk"] if "risk_score" in ranked[0] else []
+    headers = ["rank", "row", "score", *risk, "alert", *shown]
     rows = (
-        [r["rank"], r["row"], f"{r['anomaly_score']:.2f}", r["alert"], *(r["columns"][name] for name in shown)]
+        [
+            *(r["rank"], r["row"], f"{r['anomaly_score']:.2f}"),
+            *(f"{r['risk_score']:.0f}" for _ in risk),
+            *(r["alert"], *(r["columns"][name] for name in shown)),
+        ]
         for r in ranked
     )
     show_table(title, headers, rows, left=shown)
