@@ -1,0 +1,172 @@
+"""Axes to draw on, and the few things that all pictures have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
+    from matplotlib.lines import Line2D
+
+# Of Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
+BLUE: Final = "#0072B2"
+VERMILION: Final = "#D55E00"
+SKY: Final = "#56B4E9"
+GREY: Final = "#595959"
+BLACK: Final = "#000000"
+
+SMALL: Final = "small"
+_WIDTH_OF_LETTER, _HEIGHT_OF_LINE = 0.55, 1.6  # of the font size; letters of the default font are about as wide
+_MOST_HEADROOM, _MOST_OF_WIDTH = 0.65, 0.8
+_GAP = 4
+"""Points between a line and its name."""
+
+
+def axes_for(ax: Axes | None, n_labels: int = 0) -> Axes:
+    """The given axes, or those of a new figure, higher where many labels have to find room.
+
+    Raises
+    ------
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plot") from error
+    if ax is not None:
+        return ax
+    _, new = plt.subplots(figsize=(6.4, 3.6 + 0.16 * max(0, n_labels - 5)), layout="constrained")
+    new.spines[["top", "right"]].set_visible(False)
+    return new
+
+
+def headroom(ax: Axes, n_lines: int) -> float:
+    """Share of the height of the axes that lines of small text take."""
+    return min(_MOST_HEADROOM, n_lines * _HEIGHT_OF_LINE * _small(ax) / _size(ax)[1])
+
+
+def flags(ax: Axes, at: Mapping[str, float], low: float, n_lines_above: int = 0) -> list[Line2D]:
+    """A vertical line at each place, with its name on top, beside it and never across another line.
+
+    The names stand in steps: where they are to the right of their lines, lines further right are lower, and the other
+    way round. Call it when the limits of the axes are set; where a name does not fit, the horizontal ones are widened.
+
+    Parameters
+    ----------
+    ax : matplotlib axes
+        To draw on.
+    at : mapping of str to float
+        Place of each name on the horizontal axis.
+    low : float
+        Where the lines begin, on the vertical axis.
+    n_lines_above : int
+        Lines of text to leave free above.
+
+    Returns
+    -------
+    list of Line2D
+        In the order of `at`.
+    """
+    to_right = _widened(ax, at, to_right=True)[1] <= _widened(ax, at, to_right=False)[1]
+    ax.set_xlim(*_widened(ax, at, to_right=to_right)[0])
+    blended = ax.get_xaxis_transform()
+    bottom = blended.inverted().transform(ax.transData.transform((ax.get_xlim()[0], low)))[1]
+    order = sorted(at, key=lambda name: at[name], reverse=not to_right)
+    step = headroom(ax, len(at) + n_lines_above) / max(1, len(at) + n_lines_above)
+    lines = {}
+    for place, name in enumerate(order):
+        height = 1 - (n_lines_above + place + 0.5) * step
+        (lines[name],) = ax.plot(
+            [at[name]] * 2, [bottom, height], transform=blended, color=BLACK, linewidth=1, zorder=3
+        )
+        ax.annotate(
+            name,
+            (at[name], height),
+            (_GAP if to_right else -_GAP, 0),
+            xycoords=blended,
+            textcoords="offset points",
+            ha="left" if to_right else "right",
+            va="center",
+            fontsize=SMALL,
+            zorder=4,
+        )
+    return [lines[name] for name in at]
+
+
+def view_limits(values: Floats, marks: tuple[float, ...] = ()) -> tuple[float, float]:
+    """Limits that show the values and all marks, but not what lies far beyond 99.8 % of the values.
+
+    Examples
+    --------
+    >>> view_limits(np.append(np.linspace(0.0, 1.0, 2_001), 1e9))
+    (0.0, 1.498749)
+    """
+    centre, tail_low, tail_high = np.quantile(values, [0.5, 0.001, 0.999])
+    low, high = min(values.min(), *marks, tail_low), max(values.max(), *marks, tail_high)
+    reach_low, reach_high = min(tail_low, *marks, centre), max(tail_high, *marks, centre)
+    if reach_low < centre:
+        low = max(low, centre - 2 * (centre - reach_low))
+    if reach_high > centre:
+        high = min(high, centre + 2 * (reach_high - centre))
+    if high - low <= 1e-9 * max(abs(low), abs(high)):
+        margin = 0.05 * abs(high) or 0.5
+        low, high = low - margin, high + margin
+    return float(low), float(high)
+
+
+def whole_ticks(ax: Axes) -> None:
+    """Marks at whole numbers only on the vertical axis, as rows and alerts come whole."""
+    from matplotlib.ticker import MaxNLocator
+
+    ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+
+
+def legend_on_top(ax: Axes, labels: list[str]) -> Legend:
+    """A legend of one line in the upper left corner, in this order."""
+    handle_of = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    return ax.legend(
+        [handle_of[label] for label in labels],
+        labels,
+        loc="upper left",
+        ncols=len(labels),
+        frameon=False,
+        fontsize=SMALL,
+        borderaxespad=0.3,
+        borderpad=0.2,
+        handlelength=1.2,
+        columnspacing=1.2,
+    )
+
+
+def _widened(ax: Axes, at: Mapping[str, float], *, to_right: bool) -> tuple[tuple[float, float], float]:
+    """Horizontal limits in which every name fits, and how much wider they are than those of now."""
+    low, high = ax.get_xlim()
+    for name, x in at.items():
+        share = min(_MOST_OF_WIDTH, (_GAP + _WIDTH_OF_LETTER * _small(ax) * len(name)) / _size(ax)[0])
+        if to_right:
+            high = max(high, (x - share * low) / (1 - share))
+        else:
+            low = min(low, (x - share * high) / (1 - share))
+    before = ax.get_xlim()
+    return (low, high), (high - low) / (before[1] - before[0])
+
+
+def _size(ax: Axes) -> tuple[float, float]:
+    """Width and height in points."""
+    box = ax.get_window_extent()
+    to_points = 72 / ax.figure.dpi
+    return max(1.0, box.width * to_points), max(1.0, box.height * to_points)
+
+
+def _small(ax: Axes) -> float:
+    from matplotlib.font_manager import FontProperties
+
+    return float(FontProperties(size=SMALL).get_size_in_points())
