@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Any, Self
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -110,7 +111,23 @@ def _stored(document: Any, arrays: dict[str, NDArray[Any]]) -> StoredCalibration
         raise ModelFileError(f"The settings of a calibration must be {sorted(_SETTINGS)}. Found {sorted(settings)}.")
     check_params("a stored calibration", settings, _SETTINGS)
     parts = {name: part for name, part in document.items() if name != "settings"}
-    return StoredCalibration(from_parts(parts, arrays), **settings)
+    calibration = from_parts(parts, arrays)
+    for part in (calibration, *calibration.segments.values()):
+        _check_scores(part)
+    str(calibration.guarantee)  # a report that cannot be printed is none
+    return StoredCalibration(calibration, **settings)
+
+
+def _check_scores(part: Calibration) -> None:
+    n_rows = part.guarantee.n_rows
+    if not 0 < len(part.score) <= n_rows:
+        raise ModelFileError(
+            f"Expected calibration scores of 1 to {n_rows:,} rows, as the report has it. Found {len(part.score):,}."
+        )
+    with np.errstate(over="ignore"):
+        total = 0.0 if part.weight is None else part.weight.sum()
+    if not np.isfinite(total):
+        raise ModelFileError("Expected weights with a finite sum. Found numbers too large for one.")
 
 
 def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
