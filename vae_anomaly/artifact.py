@@ -6,8 +6,6 @@
     ├── manifest.json          format, kind, versions, hashes, and whatever the caller keeps there
     └── weights.safetensors    named arrays of float32, float64, int32, int64 or bool
 
-A calibration is such a thing: the key "calibration", and arrays whose names begin with "calibration.".
-
 A file is data, never code. Reading audits before it builds: the kind of file, its size, the members of the zip, the
 format, the hashes, and every name, shape, dtype and offset of the weights. The hashes find damage and edits; they are
 no signature, so who wrote a file is not proven by them.
@@ -48,7 +46,7 @@ FORMAT = 1
    first version that reads it.
 
 No format may change what older versions need to name the version that is wanted: a zip whose members are stored, whose
-`manifest.json` is an object with "kind", "format" and "versions". A key that old code may ignore needs no new format.
+`manifest.json` is an object with "kind", "format" and "versions". A key that old code may ignore needs no new format: a calibration is "calibration" here and "calibration.*" in weights.
 """
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
