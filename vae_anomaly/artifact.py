@@ -46,7 +46,8 @@ FORMAT = 1
    first version that reads it.
 
 No format may change what older versions need to name the version that is wanted: a zip whose members are stored, whose
-`manifest.json` is an object with "kind", "format" and "versions". A key that old code may ignore needs no new format: a calibration is "calibration" here and "calibration.*" in weights.
+`manifest.json` is an object with "kind", "format" and "versions". A key that old code may ignore needs no new format:
+"calibration" is one, with arrays of its own, named "calibration.*", among the weights.
 """
 
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
