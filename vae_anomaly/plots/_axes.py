@@ -50,7 +50,7 @@ def axes_for(ax: Axes | None, n_labels: int = 0) -> Axes:
 
 def headroom(ax: Axes, n_lines: int) -> float:
     """Share of the height of the axes that lines of small text take."""
-    return min(_MOST_HEADROOM, n_lines * _HEIGHT_OF_LINE * _small(ax) / _size(ax)[1])
+    return min(_MOST_HEADROOM, n_lines * _HEIGHT_OF_LINE * _points() / _size(ax)[1])
 
 
 def flags(ax: Axes, at: Mapping[str, float], low: float, n_lines_above: int = 0) -> list[Line2D]:
@@ -122,6 +122,14 @@ def view_limits(values: Floats, marks: tuple[float, ...] = ()) -> tuple[float, f
     return float(low), float(high)
 
 
+def most_ticks(ax: Axes, n_letters: int) -> int:
+    """How many tick labels of so many letters stand beside each other with room between them."""
+    from matplotlib import rcParams
+
+    size = _points(rcParams["xtick.labelsize"])
+    return max(1, int(_size(ax)[0] / (_WIDTH_OF_LETTER * size * (n_letters + 3))))
+
+
 def whole_ticks(ax: Axes) -> None:
     """Marks at whole numbers only on the vertical axis, as rows and alerts come whole."""
     from matplotlib.ticker import MaxNLocator
@@ -150,7 +158,7 @@ def _widened(ax: Axes, at: Mapping[str, float], *, to_right: bool) -> tuple[tupl
     """Horizontal limits in which every name fits, and how much wider they are than those of now."""
     low, high = ax.get_xlim()
     for name, x in at.items():
-        share = min(_MOST_OF_WIDTH, (_GAP + _WIDTH_OF_LETTER * _small(ax) * len(name)) / _size(ax)[0])
+        share = min(_MOST_OF_WIDTH, (_GAP + _WIDTH_OF_LETTER * _points() * len(name)) / _size(ax)[0])
         if to_right:
             high = max(high, (x - share * low) / (1 - share))
         else:
@@ -166,7 +174,8 @@ def _size(ax: Axes) -> tuple[float, float]:
     return max(1.0, box.width * to_points), max(1.0, box.height * to_points)
 
 
-def _small(ax: Axes) -> float:
+def _points(size: str | float = SMALL) -> float:
+    """A font size in points."""
     from matplotlib.font_manager import FontProperties
 
-    return float(FontProperties(size=SMALL).get_size_in_points())
+    return float(FontProperties(size=size).get_size_in_points())

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision.alert_counts import AlertCounts, count_alerts
 from vae_anomaly.decision.budget import AlertBudget
-from vae_anomaly.plots._axes import BLACK, SKY, VERMILION, axes_for, headroom, legend_on_top, whole_ticks
+from vae_anomaly.plots._axes import BLACK, SKY, VERMILION, axes_for, headroom, legend_on_top, most_ticks, whole_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -214,7 +214,7 @@ class AlertsPerPeriodDisplay:
     def _ticks(self, ax: Axes) -> None:
         """Whole periods only, few enough to read, with the year where the axis begins."""
         start = self.counts.start
-        shown = start[:: -(-len(start) // _MOST_TICKS)]
+        shown = start[:: -(-len(start) // min(_MOST_TICKS, most_ticks(ax, len("28 Feb"))))]
         days = self.counts.per == "day"
         ax.set_xticks(shown, [_day(moment) if days else _hour(moment) for moment in shown.tolist()])
         first, last = start[0].astype("datetime64[D]").item(), start[-1].astype("datetime64[D]").item()

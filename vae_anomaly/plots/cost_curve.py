@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _MOST_POINTS = 2_000
-_DEARER, _FURTHER, _BEYOND = 1.5, 6.0, 1.3
+_DEARER, _FURTHER, _BEYOND = 1.5, 4.0, 1.3
 """The picture ends where costs are this many times those without alerts, or alerts this many times the cheapest, but
 not before this many times those of any named threshold."""
 _ROWS_WITHOUT_TIME = 1_000
@@ -263,19 +263,23 @@ class CostCurveDisplay:
     def _limits(self, ax: Axes, x: Floats, cost: Floats, marks: tuple[float, ...], by_alerts: bool) -> None:
         low, high = (min(0.0, *marks), float(x[-1])) if by_alerts else view_limits(x, marks)
         ax.set_xlim(low - 0.02 * (high - low), high + 0.02 * (high - low))
-        ax.set_ylim(0, 1.05 * cost.max() / (1 - headroom(ax, len(marks))))
+        ax.set_ylim(0, 1.05 * cost.max() / (1 - headroom(ax, len(marks) + 1)))
 
     def _without_alerts(self, ax: Axes, cost: float, marks: tuple[float, ...]) -> None:
-        """A line at the cost of doing nothing, with its name in the widest gap between the marks."""
+        """A line at the cost of doing nothing, named in the widest gap between the marks, away from the curve."""
         ax.axhline(cost, color=GREY, linestyle=":", linewidth=1.2, zorder=1)
         ends = np.sort([*ax.get_xlim(), *marks])
+        start = ends[np.diff(ends).argmax()]
+        x, y = (np.asarray(values, dtype=np.float64) for values in self.line_.get_data())
+        beside = start + 0.25 * (ends[-1] - ends[0])  # about where the name ends
+        above = y[np.abs(x - beside).argmin()] <= cost
         ax.annotate(
             "no alerts at all",
-            (ends[np.diff(ends).argmax() + 1], cost),
-            (-4, 2),
+            (start, cost),
+            (4, 2 if above else -3),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            ha="left",
+            va="bottom" if above else "top",
             fontsize=SMALL,
             color=GREY,
         )
