@@ -340,6 +340,18 @@ def test_order_of_rows_does_not_matter_and_empty_days_have_their_place(week):
     assert (count_alerts(alert[shuffled], time[shuffled]).n_alerts == counts.n_alerts).all()
 
 
+@pytest.mark.parametrize("per", ["day", "hour"])
+@pytest.mark.parametrize("n_columns", [1, 2, 4])
+def test_dates_stand_beside_each_other(week, per, n_columns):
+    _, axes = plt.subplots(1, n_columns, figsize=(7, 3), layout="constrained", squeeze=False)
+    for ax in axes.flat:
+        AlertsPerPeriodDisplay.from_predictions(week.score > 12, week.time, per=per, ax=ax)
+    ax.figure.canvas.draw()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert boxes
+    assert all(left.x1 < right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+
+
 def test_the_budget_is_a_line_within_the_picture(week):
     display = AlertsPerPeriodDisplay.from_predictions(week.score > 12, week.time, budget=500)
     assert set(display.line_.get_ydata()) == {500}
