@@ -92,12 +92,17 @@ class MemberMLP(nn.Module):
         super().__init__()
         *hidden, last = (MemberLinear(n_members, a, b) for a, b in pairwise(widths))
         self.hidden, self.last = nn.ModuleList(hidden), last
+        for i, width in enumerate(widths[1:-1]):
+            self.register_buffer(f"one_{i}", torch.ones(width), persistent=False)
+            self.register_buffer(f"zero_{i}", torch.zeros(width), persistent=False)
 
     def forward(self, x: Float[Tensor, "members rows n_in"]) -> Float[Tensor, "members rows n_out"]:
         """Run all layers."""
-        for layer in self.hidden:
+        for i, layer in enumerate(self.hidden):
             x = layer(x)
-            x = nn.functional.silu(nn.functional.layer_norm(x, x.shape[-1:]), inplace=True)
+            # A scale of 1 and a shift of 0, because without any the CPU takes a slower kernel.
+            one, zero = self.get_buffer(f"one_{i}"), self.get_buffer(f"zero_{i}")
+            x = nn.functional.silu(nn.functional.layer_norm(x, x.shape[-1:], one, zero), inplace=True)
         result: Tensor = self.last(x)
         return result
 
