@@ -22,6 +22,7 @@ from vae_anomaly.benchmark.quality_command import quality_command
 from vae_anomaly.benchmark.speed import SpeedRun, with_ratios
 from vae_anomaly.benchmark.suites import SUITES
 from vae_anomaly.benchmark.table import write_runs
+from vae_anomaly.benchmark.thresholds_command import thresholds_command
 from vae_anomaly.errors import VaeAnomalyError
 
 README = Path(vae_anomaly.__file__).parent / "benchmark" / "README.md"
@@ -102,6 +103,7 @@ def test_every_command_of_the_readme_parses_and_every_file_is_named_there():
         command.files_command,
         quality_command,
         few_labels_command,
+        thresholds_command,
     }
     assert all(f"`{suite}`" in text for suite in SUITES)
     assert all(f"`{file.path}`" in text and (f"`{file.label}`" in text or not file.header) for file in FILES.values())

@@ -21,6 +21,9 @@ from vae_anomaly.errors import TableError
 TIMED_ROWS, MOST_SECONDS = 1_000_000, 1.0
 """The bar."""
 
+FEWEST_ROWS = 50_000
+"""With fewer, rules for rare rates refuse, segments too."""
+
 ALPHAS = (0.05, 0.01, 0.005, 0.001, 0.0005)
 SIMULATED = "simulated"
 _CONFIDENCE = 0.95

@@ -9,7 +9,7 @@ from typing import Any
 
 from vae_anomaly.benchmark.environment import Environment
 
-_WIDTH = 200
+_WIDTH = 240
 
 
 def write_runs(

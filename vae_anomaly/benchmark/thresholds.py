@@ -213,13 +213,15 @@ def _scored(
     from vae_anomaly.calibrated import CalibratedDetector
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.decision.conformal import recency_weights
+    from vae_anomaly.decision.thresholds import Contamination
 
     earlier = dated.part(np.concatenate([parts.train, parts.calibration]))
     calibration, judge = dated.part(parts.calibration), dated.part(parts.later)
     cut = len(parts.train)
     by_time = [(np.arange(cut), np.arange(cut, len(earlier.y)))]
     start = perf_counter()
-    fitted = CalibratedDetector(contestant(who, seed, encoding, settings), cv=by_time).fit(earlier.X)
+    any_rule = Contamination(0.01)  # each wish brings its own
+    fitted = CalibratedDetector(contestant(who, seed, encoding, settings), any_rule, cv=by_time).fit(earlier.X)
     seconds = perf_counter() - start
     half_life = (calibration.time.max() - calibration.time.min()) / _HALF_LIVES
     rows = CalibrationRows.from_arrays(

@@ -11,6 +11,7 @@ from statistics import mean, stdev
 
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.rule_timing import (
+    FEWEST_ROWS,
     MOST_SECONDS,
     SIMULATED,
     TIMED_ROWS,
@@ -36,9 +37,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=list(THRESHOLD_SETS), default=list(THRESHOLD_SETS), metavar="NAME")
     parser.add_argument("--detectors", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS), metavar="NAME")
     parser.add_argument(
-        "--timed-rows", type=int, default=TIMED_ROWS, metavar="N", help="scores to calibrate on; 0: nothing simulated"
+        "--timed-rows", type=timed_rows, default=TIMED_ROWS, metavar="N", help="simulated scores; 0 leaves them out"
     )
     parser.set_defaults(command=thresholds_command)
+
+
+def timed_rows(text: str) -> int:
+    """A number of scores that every rule can be timed on, or 0.
+
+    Examples
+    --------
+    >>> timed_rows("1000000")
+    1000000
+    """
+    number = int(text)
+    if number and number < FEWEST_ROWS:
+        raise argparse.ArgumentTypeError(f"expected 0, or {FEWEST_ROWS:,} rows or more, found {number:,}")
+    return number
 
 
 def thresholds_command(chosen: argparse.Namespace) -> int:
@@ -106,14 +121,14 @@ def _show_side_by_side(data: str, runs: Sequence[ThresholdRun]) -> None:
     for key in dict.fromkeys((run.wish, run.told, run.quantity) for run in runs):
         found = [run for run in runs if (run.wish, run.told, run.quantity) == key]
         cells = [_outcome([run for run in found if run.detector == name]) for name in detectors]
-        rows.append((*key, _asked(found[0]), *cells))
+        rows.append((*key[:2], _asked(found[0]), *cells))
     seeds = len({run.seed for run in runs})
     title = (
         f"{data}: {first.n_train:,} rows train, {first.n_calibration:,} calibrate ({first.n_calibration_frauds:,}"
         f" frauds), {first.n_later:,} later ones ({first.n_later_frauds:,} frauds; of seed 0) are judged;"
         f" {seeds} seed{'s' if seeds > 1 else ''}"
     )
-    show(title, ["wish", "told", "speaks of", "asked", *detectors], rows, text_columns=3)
+    show(title, ["wish", "told", "asked", *detectors], rows, text_columns=3)
 
 
 def _show_figures(runs: Sequence[ThresholdRun]) -> None:
@@ -160,6 +175,10 @@ def _show_remarks(runs: Sequence[ThresholdRun]) -> None:
             print(f"\n{data}, {detector}{what}: {title} ({of_seeds}): {getattr(found[0], name)}")
 
 
+_TOLD = ("kept", "broken", "over", "under", "refused", "failed")
+"""Verdicts that are counted where seeds differ; what is left to their number was by chance, or had no alerts."""
+
+
 def _outcome(runs: Sequence[ThresholdRun]) -> str:
     """What happened, mean ± deviation over seeds, and the verdicts, counted where they differ."""
     if not runs:
@@ -170,20 +189,16 @@ def _outcome(runs: Sequence[ThresholdRun]) -> str:
     if runs[0].sense == "best" and not any(run.failure or run.refused for run in runs):
         ratio = mean((run.happened or 0.0) / run.asked for run in runs if run.asked)
         return f"{cell}, {ratio:.2f} × best"
-    said = [name for name, _ in verdicts.most_common() if name is not None]
-    if not said:
-        return cell
-    words = said[0] if len(said) == 1 and len(runs) == sum(verdicts.values()) else ""
-    words = words or ", ".join(f"{name} {verdicts[name]}" for name in said)
-    return words if cell == "–" else f"{cell}, {words}"
+    words = [name for name, n in verdicts.items() if name is not None and n == len(runs)]
+    words = words or [f"{name} {verdicts[name]}/{len(runs)}" for name in _TOLD if verdicts[name]]
+    return ", ".join(([] if cell == "–" else [cell]) + words) or cell
 
 
 def _asked(run: ThresholdRun) -> str:
-    return "the best" if run.sense == "best" else figure((run.asked or 0.0) * _form(run.quantity)[1], _digits(run))
-
-
-def _digits(run: ThresholdRun) -> int:
-    return 0 if run.quantity.startswith(("alerts", "most")) else 1
+    if run.sense == "best":
+        return f"best {run.quantity}"
+    factor = _form(run.quantity)[1]
+    return f"{run.quantity} {factor * (run.asked or 0.0):g}{' %' if factor > 1 else ''}"
 
 
 def _form(quantity: str) -> tuple[int, float]:

@@ -111,7 +111,7 @@ def _budgets(entry: ThresholdSet) -> list[Wish]:
     from vae_anomaly.decision.thresholds import AlertBudget
 
     n, period = entry.budget, entry.period
-    name, rule, most = f"AlertBudget({n}, {period!r})", AlertBudget(n, per=period), f"most alerts in a {period}"
+    name, rule, most = f"AlertBudget({n}, {period!r})", AlertBudget(n, per=period), f"most alerts per {period}"
     limits = {"stream": f"{name}, hard limit", "top": f"{name}, highest of each"}
     return [
         Wish(name, rule, f"alerts per {period}", n, "about", _per_period),
