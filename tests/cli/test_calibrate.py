@@ -209,7 +209,8 @@ def test_a_segment_has_its_threshold_and_strangers_the_pooled_one(folder, model,
     calibrated = CalibratedDetector.load(model)
     own = calibrated.segment_thresholds_
     assert len(own) >= 2
-    capsys.readouterr()
+    n_alerts = score(model, folder / "calibration.csv", tmp_path)["alert"].sum()
+    assert f"and the pooled one together, {n_alerts:,} of the rows alert" in capsys.readouterr().out
     scored = score(model, folder / "later.csv", tmp_path)
     strangers = ~scored["channel"].isin(own)
     assert 0 < strangers.sum() < len(scored)

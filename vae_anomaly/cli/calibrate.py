@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vae_anomaly._calibration_file import StoredCalibration
-    from vae_anomaly.decision.calibration import ThresholdRule
+    from vae_anomaly.decision.calibration import Calibration, ThresholdRule
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.detector import VAEDetector
 
@@ -287,11 +287,20 @@ def calibrate_file(
         note(f"the model was trained on {table.num_rows:,} rows too: if on these, calibrate on others")
     rows = calibration_rows(detector, table, columns, reading)
     calibration = calibrate_segments(rule, rows, columns.min_segment_rows)
-    calibration = replace(calibration, guarantee=calibration.guarantee.with_remarks(_TRUST))
+    remarks = (*_alerts_in_all(calibration, rows), _TRUST)
+    calibration = replace(calibration, guarantee=calibration.guarantee.with_remarks(*remarks))
     stored = StoredCalibration(calibration, columns.segment, columns.min_segment_rows, columns.contamination)
     manifest, weights = stored.beside(artifact.manifest, artifact.weights)
     write_artifact(output or model.resolve(), manifest, weights, overwrite=output is None or force)
     return stored
+
+
+def _alerts_in_all(calibration: Calibration, rows: CalibrationRows) -> list[str]:
+    """The report counts alerts by one threshold at a time; the team works those of all."""
+    if not calibration.segments:
+        return []
+    n_alerts = int(calibration.alerts(rows.score, rows.group).sum())
+    return [f"by the thresholds of the segments and the pooled one together, {n_alerts:,} of the rows alert"]
 
 
 def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, reading: Reading) -> CalibrationRows:
