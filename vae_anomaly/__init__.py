@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     )
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.errors import (
+        CalibrationWarning,
         DeviceWarning,
         DownloadError,
         FileFormatError,
@@ -73,6 +74,7 @@ _HOMES = {
     ),
     "detector": ("VAEDetector",),
     "errors": (
+        "CalibrationWarning",
         "DeviceWarning",
         "DownloadError",
         "FileFormatError",
@@ -100,6 +102,7 @@ __all__ = [
     "CalibratedDetector",
     "Calibration",
     "CalibrationRows",
+    "CalibrationWarning",
     "Callback",
     "Checkpoint",
     "ColumnKind",

@@ -16,7 +16,7 @@ from sklearn.utils.validation import _num_samples
 from vae_anomaly.decision.calibration import ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.thresholds import AlertBudget, Contamination, DiscoveryRate, FalseAlarmRate
-from vae_anomaly.errors import TableError, VaeAnomalyWarning
+from vae_anomaly.errors import CalibrationWarning, TableError
 
 _USUAL = FalseAlarmRate(0.01)
 _USUAL_ROWS = 299
@@ -115,7 +115,7 @@ def usual_rule(rows: CalibrationRows) -> ThresholdRule:
         f"{_USUAL!r} needs {_USUAL_ROWS} calibration rows, found {n}: the threshold is their highest score, which "
         f"bears out a false-alarm rate of {rule.alpha:g} only. Give more rows, a number of folds as 'cv' so that every "
         "row calibrates, or a rule.",
-        VaeAnomalyWarning,
+        CalibrationWarning,
         stacklevel=4,
     )
     return rule

@@ -16,6 +16,7 @@
     VaeAnomalyWarning (UserWarning)
     ├── SchemaWarning                        a column was set aside, or is named like a label
     ├── TrainingWarning                      the model did not learn, collapsed, or was rolled back
+    ├── CalibrationWarning                   a threshold was set otherwise than was asked for
     └── DeviceWarning                        a batch or a device had to be changed
 """
 
@@ -185,6 +186,22 @@ class SchemaWarning(VaeAnomalyWarning):
 
 class TrainingWarning(VaeAnomalyWarning):
     """Training went through, but not as it should have."""
+
+
+class CalibrationWarning(VaeAnomalyWarning):
+    """A threshold could not be set as was asked for, and another was, which the message names.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from vae_anomaly import CalibrationRows, TailRate
+    >>> with warnings.catch_warnings(record=True) as given:
+    ...     warnings.simplefilter("always")
+    ...     _ = TailRate(1e-4).calibrate(CalibrationRows.from_arrays(np.arange(300.0)))
+    >>> print(str(given[0].message).split(":")[0])
+    TailRate(rate=0.0001) could not fit the tail of 300 scores
+    """
 
 
 class DeviceWarning(VaeAnomalyWarning):

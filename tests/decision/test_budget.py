@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.decision.budget import BudgetStream, n_periods, top_k_per_period
+from vae_anomaly.decision.budget import BudgetStream, top_k_per_period
+from vae_anomaly.decision.periods import mean_bounds, n_periods
 from vae_anomaly.decision.thresholds import AlertBudget, CalibrationRows
 from vae_anomaly.errors import ParameterError, TableError
 
@@ -40,6 +41,39 @@ def test_the_interval_holds_the_mean_of_days_to_come_as_often_as_it_says():
         low += mean < calibration.guarantee.interval[0]
         high += mean > calibration.guarantee.interval[1]
     assert max(low, high) <= 45  # 25 expected at most, and four standard errors
+
+
+@pytest.mark.parametrize("n_days", [7, 30])
+def test_the_interval_holds_where_alerts_come_in_bursts_too(n_days):
+    rng = np.random.default_rng(2)
+    low, high, independent = 0, 0, 0
+    for _ in range(500):
+        rows_of_day = rng.poisson(200 * rng.gamma(2.0, 0.5, n_days))  # the variance of their means is a half
+        day = np.repeat(np.arange(n_days), rows_of_day)
+        time = START + day.astype("timedelta64[D]") + rng.integers(0, 1_440, len(day)).astype("timedelta64[m]")
+        calibration = AlertBudget(20).calibrate(CalibrationRows.from_arrays(rng.random(len(day)), time=time))
+        mean = (1 - calibration.threshold) * 200
+        low += mean < calibration.guarantee.interval[0]
+        high += mean > calibration.guarantee.interval[1]
+        independent += mean > mean_bounds(np.array([calibration.guarantee.n_alerts]), np.array([float(n_days)]), 0.95)[1]
+    assert max(low, high) <= 45  # 25 expected, and four standard errors
+    assert min(low, high) >= 5  # and no wider than it need be
+    assert independent >= 100  # as long as bursts are left out of account
+
+
+def test_few_days_say_that_the_bounds_take_alerts_to_be_independent():
+    rng = np.random.default_rng(3)
+    for n_days, told in ((3, "independently of each other (Poisson)"), (9, "alerts of 9 vary (Student's t)")):
+        rows = CalibrationRows.from_arrays(rng.random(2_000), time=times(rng, 2_000, n_days))
+        assert told in str(AlertBudget(10).calibrate(rows).guarantee)
+
+
+def test_bursts_of_rows_show_by_time_and_not_by_the_order_of_the_table():
+    score, time = np.append(np.zeros(900), np.ones(100)), START + np.arange(1_000).astype("timedelta64[m]")
+    order = np.random.default_rng(4).permutation(1_000)
+    burst = AlertBudget(10, per=100).calibrate(CalibrationRows.from_arrays(score[order], time=time[order]))
+    even = AlertBudget(10, per=100).calibrate(CalibrationRows.from_arrays(score[order]))
+    assert burst.guarantee.interval[1] > 2 * even.guarantee.interval[1]
 
 
 def test_the_parts_of_the_first_and_last_day_count_by_what_usually_comes_then():

@@ -19,6 +19,9 @@ from vae_anomaly.errors import TableError
 CONFIDENCE = 0.95
 """Of the interval of a rule that has no confidence of its own."""
 
+_MOST = 1e18
+"""Rows that nobody has."""
+
 EXCHANGEABLE = "the rows to come are drawn like the calibration rows, which were not trained on; drift breaks this"
 LIKELIHOOD_RATIO = (
     "the weights are true likelihood ratios; bounds are by the effective number of rows, so they are approximate"
@@ -172,4 +175,15 @@ def floor_of(count: float) -> int:
     >>> floor_of(0.29 * 100), floor_of(2.9)
     (29, 2)
     """
-    return math.floor(count + 1e-9 * max(1.0, count))
+    return math.floor(min(count + 1e-9 * max(1.0, count), _MOST))
+
+
+def ceil_of(count: float) -> int:
+    """A count rounded up, which may be beyond all numbers.
+
+    Examples
+    --------
+    >>> ceil_of(2.1), ceil_of(math.inf) > 10**17
+    (3, True)
+    """
+    return math.ceil(min(count, _MOST))

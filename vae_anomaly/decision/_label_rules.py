@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from vae_anomaly._params import Number, OneOf, check_params
@@ -25,35 +24,13 @@ from vae_anomaly.decision.calibration import Calibration, calibrated
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import percent
 from vae_anomaly.decision.metrics import prevalence_weights
+from vae_anomaly.decision.operating_points import OperatingPoints
 from vae_anomaly.errors import TableError
 
 _OPTIMISTIC = "the threshold was chosen on these very rows, so the figure is a little too good; check it on later ones"
 _RATE = Number(0, 1, open_low=True, open_high=True)
 _POSITIVE = Number(0, open_low=True, open_high=True)
 _Y: frozenset[str] = frozenset({"y"})
-
-
-@dataclass(frozen=True, eq=False)
-class _Points:
-    """Every decision that a threshold can make, from no alert to all rows: one entry for each threshold."""
-
-    threshold: Floats
-    n_alerts: NDArray[np.intp]
-    n_hits: NDArray[np.intp]
-    order: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, score: Floats, y: Booleans) -> _Points:
-        order = np.argsort(-score, kind="stable")
-        descending = score[order]
-        n_alerts = np.append(np.flatnonzero(np.append(True, descending[1:] != descending[:-1])), len(score))
-        levels = np.append(descending[n_alerts[:-1]], np.nextafter(descending[-1], -np.inf))
-        return cls(levels, n_alerts, np.append(0, np.cumsum(y[order]))[n_alerts], order)
-
-    def sums(self, values: Floats) -> Floats:
-        """Sum of `values` over the alerts of each threshold."""
-        total: Floats = np.append(0.0, np.cumsum(values[self.order]))[self.n_alerts]
-        return total
 
 
 def _labels(rule: FBeta | PrecisionAt | RecallAt | ExpectedCost, rows: CalibrationRows) -> Booleans:
@@ -118,7 +95,7 @@ class FBeta:
             Labels are missing, or of one class.
         """
         y = _labels(self, rows)
-        points, n_anomalies, square = _Points.of(rows.score, y), int(y.sum()), self.beta**2
+        points, n_anomalies, square = OperatingPoints.of(rows.score, y), int(y.sum()), self.beta**2
         score = (1 + square) * points.n_hits / (square * n_anomalies + points.n_alerts)
         best = int(score.argmax())
         guarantee = guarantee_of(
@@ -175,7 +152,7 @@ class PrecisionAt:
             Labels are missing or of one class, or no threshold has this precision; the message says which can be had.
         """
         y = _labels(self, rows)
-        points = _Points.of(rows.score, y)
+        points = OperatingPoints.of(rows.score, y)
         precision = points.n_hits / np.maximum(points.n_alerts, 1)
         reached = np.flatnonzero(precision >= self.precision - 1e-12)
         if not len(reached):
@@ -243,7 +220,7 @@ class RecallAt:
             Labels are missing, or of one class.
         """
         y = _labels(self, rows)
-        points, n_anomalies = _Points.of(rows.score, y), int(y.sum())
+        points, n_anomalies = OperatingPoints.of(rows.score, y), int(y.sum())
         chosen = int(np.flatnonzero(points.n_hits >= self.recall * n_anomalies - 1e-9)[0])
         n_alerts, n_hits = int(points.n_alerts[chosen]), int(points.n_hits[chosen])
         guarantee = guarantee_of(
@@ -348,7 +325,7 @@ class ExpectedCost:
         y = _labels(self, rows)
         weight = np.ones(len(rows)) if self.prevalence is None else prevalence_weights(y, self.prevalence)
         lost = np.where(y, self._losses(rows), 0.0)
-        points = _Points.of(rows.score, y)
+        points = OperatingPoints.of(rows.score, y)
         best = int((self.alarm * points.sums(weight) - points.sums(weight * lost)).argmin())
         threshold = float(points.threshold[best])
         cost = np.where(rows.score > threshold, self.alarm, lost)
@@ -373,7 +350,7 @@ class ExpectedCost:
         a = 1 / self.auc - 1
         missed = float(self._losses(rows).mean())
         odds = max(0.0, missed - self.alarm) * pi * a / (self.alarm * (1 - pi))
-        t = min(1.0, odds ** (1 / (1 - a)))
+        t = 1.0 if odds >= 1 else odds ** (1 / (1 - a))
         share = (1 - pi) * t + pi * t**a
         threshold = order_statistic(rows.score, floor_of(share * len(rows)))
         remarks = [f"by these assumptions {percent(t**a)} of the anomalies and {percent(t)} of normal rows alert"]

@@ -14,6 +14,7 @@ from vae_anomaly._params import Number, check_params
 from vae_anomaly.decision._counts import (
     CONFIDENCE,
     LIKELIHOOD_RATIO,
+    ceil_of,
     clopper_pearson,
     effective_rows,
     floor_of,
@@ -127,7 +128,7 @@ class FalseAlarmRate:
         return n_above
 
     def _too_few(self, target: float, n: float) -> TableError:
-        needed = math.ceil(math.log1p(-self.confidence) / math.log1p(-target))
+        needed = ceil_of(math.log1p(-self.confidence) / math.log1p(-target))
         return TableError(
             f"{self!r} needs at least {needed:,} calibration rows that stand for normal ones, found {n:,.0f}. Give "
             "more rows, or ask for a larger alpha or a lower confidence; TailRate models rarer rates from few rows."
@@ -199,7 +200,7 @@ class Contamination:
         """
         if self.share * len(rows) < 1:
             raise TableError(
-                f"{self!r} needs at least {math.ceil(1 / self.share):,} calibration rows, found {len(rows):,}. Give "
+                f"{self!r} needs at least {ceil_of(1 / self.share):,} calibration rows, found {len(rows):,}. Give "
                 "more rows, ask for a larger share, or use TailRate, which models rarer rates from few rows."
             )
         if rows.weight is None:
@@ -298,7 +299,7 @@ class DiscoveryRate:
         one_by_one = floor_of(self.fdr / least)
         if one_by_one < 1:
             raise TableError(
-                f"{self!r} needs at least {math.ceil(1 / self.fdr) - 1:,} calibration rows that stand for normal ones, "
+                f"{self!r} needs at least {ceil_of(1 / self.fdr) - 1:,} calibration rows that stand for normal ones, "
                 f"found {n:,}, which show no p-value below {least:.2g}. Give more rows, or ask for a larger fdr."
             )
         fewer = "" if self.method == "bh" else " (fewer with by)"

@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from vae_anomaly._params import OneOf, check_params
 from vae_anomaly.decision._labelled import Booleans, as_labels
 from vae_anomaly.decision.calibration_rows import as_times
+from vae_anomaly.decision.periods import UNITS
 from vae_anomaly.errors import TableError
-
-_UNITS = {"day": "D", "hour": "h"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +68,9 @@ def count_alerts(alert: ArrayLike, time: ArrayLike, per: str = "day", y: ArrayLi
     >>> counts.start.astype(str).tolist(), counts.n_alerts.tolist()
     (['2026-03-01', '2026-03-02', '2026-03-03'], [1, 0, 1])
     """
-    check_params("count_alerts", {"per": per}, {"per": (OneOf(tuple(_UNITS)),)})
+    check_params("count_alerts", {"per": per}, {"per": (OneOf(tuple(UNITS)),)})
     alerts = _alerts(alert)
-    starts = as_times(time, len(alerts)).astype(f"datetime64[{_UNITS[per]}]")
+    starts = as_times(time, len(alerts)).astype(f"datetime64[{UNITS[per]}]")
     first = starts.min()
     place = (starts - first).astype(np.int64)
     n_periods = int(place.max()) + 1

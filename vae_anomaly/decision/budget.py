@@ -3,21 +3,36 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
 
 from vae_anomaly._params import Number, OneOf, Rule, check_params
-from vae_anomaly.decision._counts import CONFIDENCE, UNUSED_WEIGHTS, floor_of, guarantee_of, needed, order_statistic
+from vae_anomaly.decision._counts import (
+    CONFIDENCE,
+    UNUSED_WEIGHTS,
+    ceil_of,
+    floor_of,
+    guarantee_of,
+    needed,
+    order_statistic,
+)
 from vae_anomaly.decision._labelled import Booleans
 from vae_anomaly.decision.calibration import Calibration, calibrated
 from vae_anomaly.decision.calibration_rows import CalibrationRows, as_scores, as_times
+from vae_anomaly.decision.periods import (
+    ENOUGH_PERIODS,
+    UNITS,
+    Coverage,
+    covered_by_rows,
+    covered_by_time,
+    mean_bounds,
+    period_of,
+)
 from vae_anomaly.errors import ParameterError, TableError
 
-_UNITS = {"day": "D", "hour": "h"}
-_PER: tuple[Rule, ...] = (OneOf(tuple(_UNITS)), Number(1, integer=True))
+_PER: tuple[Rule, ...] = (OneOf(tuple(UNITS)), Number(1, integer=True))
 _COUNT = (Number(1, integer=True),)
 
 
@@ -29,6 +44,9 @@ class AlertBudget:
     the last, empty ones too, and of the first and last the part that usually lies between such times of day, as the
     periods between them show. Single periods vary; `BudgetStream` makes the budget a hard limit, and
     `top_k_per_period` chooses among the rows of a period that is over.
+
+    The report bounds the mean of periods to come. From five periods on the bounds are by how much these vary, because
+    alerts come in bursts; with fewer they take alerts to be independent of each other. See `periods.mean_bounds`.
 
     Parameters
     ----------
@@ -81,17 +99,48 @@ class AlertBudget:
         TableError
             The times are missing, all of one period, or of too few periods for one alert in all.
         """
-        n_periods = self._n_periods(rows)
-        n_above = floor_of(self.n * n_periods)
+        return self._calibrated(rows, self._covered(rows))
+
+    def calibrate_part(self, rows: CalibrationRows, part: NDArray[np.intp]) -> Calibration:
+        """Set the threshold of a segment, whose part of the budget is the part that it has of the rows.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            All rows. They say which periods there were, also those in which the segment had no row.
+        part : int ndarray of shape (n_segment,)
+            Positions of the rows of the segment.
+
+        Returns
+        -------
+        Calibration
+            Of these rows. The parts of all segments add up to the budget, less what rounding down leaves over.
+
+        Raises
+        ------
+        TableError
+            As in `calibrate`.
+        """
+        if not isinstance(self.per, str):
+            return self.calibrate(rows.take(part))  # among its own rows the budget is the same
+        own = replace(self, n=self.n * len(part) / len(rows))
+        return own._calibrated(rows.take(part), self._covered(rows).take(part))
+
+    def _covered(self, rows: CalibrationRows) -> Coverage:
+        if isinstance(self.per, str):
+            return covered_by_time(needed(self, rows, "time"), self.per)
+        return covered_by_rows(len(rows), self.per, rows.time)
+
+    def _calibrated(self, rows: CalibrationRows, covered: Coverage) -> Calibration:
+        n_above = floor_of(self.n * covered.n_periods)
         if n_above < 1:
             raise TableError(
-                f"{self!r} needs calibration rows of {math.ceil(1 / self.n):,} periods or more, for one alert in all: "
-                f"found {n_periods:.3g}. Give rows of a longer time, or a larger budget."
+                f"{self!r} needs calibration rows of {ceil_of(1 / self.n):,} periods or more, for one alert in all: "
+                f"found {covered.n_periods:.3g}. Give rows of a longer time, or a larger budget."
             )
         threshold = order_statistic(rows.score, n_above)
         alerts = rows.score > threshold
-        n_alerts = int(alerts.sum())
-        period = self._period_name()
+        counts, period = covered.counts(alerts), self._period_name()
         guarantee = guarantee_of(
             self,
             rows,
@@ -99,30 +148,22 @@ class AlertBudget:
             asked=f"{self.n:g} alerts per {period} on average",
             quantity=f"alerts per {period}",
             holds=f"the mean number of alerts per {period} lies within the bounds; a single {period} may have more",
-            estimate=n_alerts / n_periods,
-            interval=(
-                float(chi2.ppf(1 - CONFIDENCE, 2 * n_alerts)) / 2 / n_periods if n_alerts else 0.0,
-                float(chi2.ppf(CONFIDENCE, 2 * n_alerts + 2)) / 2 / n_periods,
-            ),
-            assumptions=(f"as many rows per {period} as in calibration; the bounds take alerts to be independent",),
-            remarks=self._remarks(rows, alerts, n_periods),
+            estimate=int(alerts.sum()) / covered.n_periods,
+            interval=mean_bounds(counts, covered.exposure, CONFIDENCE),
+            assumptions=(f"as many rows per {period} as in calibration", _spread(len(counts), period)),
+            remarks=self._remarks(rows, alerts, covered),
         )
         return calibrated(self, rows, guarantee)
 
     def _period_name(self) -> str:
         return self.per if isinstance(self.per, str) else f"{self.per:,} rows"
 
-    def _n_periods(self, rows: CalibrationRows) -> float:
-        if isinstance(self.per, str):
-            return n_periods(needed(self, rows, "time"), self.per)
-        return len(rows) / self.per
-
-    def _remarks(self, rows: CalibrationRows, alerts: Booleans, n_periods: float) -> tuple[str, ...]:
-        remarks = [f"the calibration rows cover {n_periods:.4g} periods of one {self._period_name()}"]
-        if isinstance(self.per, str) and rows.time is not None:
-            place = _periods(rows.time, self.per)
-            counts = np.bincount((place - place.min())[alerts], minlength=int(np.ptp(place)) + 1)
-            remarks.append(f"a single {self.per} of them had {counts.min():,} to {counts.max():,} alerts")
+    def _remarks(self, rows: CalibrationRows, alerts: Booleans, covered: Coverage) -> tuple[str, ...]:
+        period, counts = self._period_name(), covered.counts(alerts)
+        remarks = [
+            f"the calibration rows cover {covered.n_periods:.4g} periods of one {period}",
+            f"a single one of them had {counts.min():,} to {counts.max():,} alerts",
+        ]
         if alerts.all():
             remarks.append("the budget is not less than the rows, so every row alerts")
         if rows.weight is not None:
@@ -130,53 +171,17 @@ class AlertBudget:
         return tuple(remarks)
 
 
-def n_periods(time: ArrayLike, per: str) -> float:
-    """How many days or hours a sample covers, a part of the first and of the last included.
-
-    Of the first period counts the share of rows that usually come as late in a period as the first row, and of the last
-    period the share that usually come as early as the last row, as the periods between the two show.
-
-    Parameters
-    ----------
-    time : array of shape (n_rows,)
-        In any order.
-    per : "day" or "hour"
-        The period.
-
-    Returns
-    -------
-    float
-        In periods.
-
-    Raises
-    ------
-    TableError
-        All rows are of one period.
-
-    Examples
-    --------
-    >>> days = np.datetime64("2026-03-01") + np.arange(5).astype("timedelta64[D]")
-    >>> office_hours = np.arange(9, 18).astype("timedelta64[h]")
-    >>> n_periods(days, "day"), n_periods((days[:, None] + office_hours).ravel(), "day")
-    (5.0, 5.0)
-    >>> n_periods(np.datetime64("2026-03-01T12") + np.arange(48).astype("timedelta64[h]"), "day")  # noon to noon
-    2.0
-    """
-    check_params("n_periods", {"per": per}, {"per": (OneOf(tuple(_UNITS)),)})
-    times = as_times(time)
-    place = _periods(times, per)
-    first, last = int(place.min()), int(place.max())
-    if first == last:
-        raise TableError(
-            f"Expected calibration rows of more than one {per}, to count alerts per {per}: found {len(times):,} rows "
-            f"of one {per}. Give rows of several, or a number of rows for 'per'."
+def _spread(n_counts: int, period: str) -> str:
+    """What the bounds of the mean go by, and what they take for granted."""
+    if n_counts < ENOUGH_PERIODS:
+        return (
+            f"alerts come independently of each other (Poisson): fewer than {ENOUGH_PERIODS} periods do not tell how "
+            "they vary, and if they come in bursts the bounds are too close"
         )
-    into = times - times.astype(f"datetime64[{_UNITS[per]}]")
-    between = (place > first) & (place < last)
-    usual = into[between] if between.any() else into
-    of_first = max(float((usual >= into[times.argmin()]).mean()), 1 / len(times))
-    of_last = max(float((usual <= into[times.argmax()]).mean()), 1 / len(times))
-    return last - first - 1 + of_first + of_last
+    return (
+        f"periods of one {period} are independent of each other; the bounds are by how the alerts of {n_counts:,} "
+        "vary (Student's t), bursts included"
+    )
 
 
 class BudgetStream:
@@ -253,7 +258,7 @@ class BudgetStream:
     def _places(self, n_rows: int, time: ArrayLike | None) -> NDArray[np.int64]:
         if not isinstance(self.per, str):
             return (self._seen + np.arange(n_rows, dtype=np.int64)) // self.per
-        return _periods(_times_of(n_rows, time, self.per), self.per)
+        return period_of(_times_of(n_rows, time, self.per), self.per)
 
 
 def top_k_per_period(
@@ -294,7 +299,7 @@ def top_k_per_period(
     check_params("top_k_per_period", {"n": n, "per": per, "threshold": threshold}, _TOP_RULES)
     scores = as_scores(score)
     if isinstance(per, str):
-        place = _periods(_times_of(len(scores), time, per), per)
+        place = period_of(_times_of(len(scores), time, per), per)
     else:
         place = np.arange(len(scores), dtype=np.int64) // per
     order = np.lexsort((-scores, place))
@@ -312,7 +317,3 @@ def _times_of(n_rows: int, time: ArrayLike | None, per: str) -> NDArray[np.datet
     if time is None:
         raise TableError(f"A budget per {per} needs the time of each row, found none. Give 'time'.")
     return as_times(time, n_rows)
-
-
-def _periods(times: NDArray[np.datetime64], per: str) -> NDArray[np.int64]:
-    return times.astype(f"datetime64[{_UNITS[per]}]").astype(np.int64)

@@ -8,10 +8,10 @@ import numpy as np
 
 from vae_anomaly.decision._counts import needed
 from vae_anomaly.decision._label_rules import ExpectedCost
-from vae_anomaly.decision._label_rules import _Points as Points
 from vae_anomaly.decision._labelled import Floats, check_both_classes
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.metrics import prevalence_weights
+from vae_anomaly.decision.operating_points import OperatingPoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def cost_curve(rule: ExpectedCost, rows: CalibrationRows) -> CostCurve:
     lost = needed(rule, rows, rule.missed) if isinstance(rule.missed, str) else rule.missed
     lost = np.where(y, lost, 0.0)
     weight = np.ones(len(rows)) if rule.prevalence is None else prevalence_weights(y, rule.prevalence)
-    points = Points.of(rows.score, y)
+    points = OperatingPoints.of(rows.score, y)
     n_alerts, spared = points.sums(weight), points.sums(weight * lost)
     to_rows = len(rows) / weight.sum()
     cost = ((weight * lost).sum() - spared + rule.alarm * n_alerts) * to_rows

@@ -24,7 +24,7 @@ from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.decision.calibration import Calibration, calibrated, reference
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import percent
-from vae_anomaly.errors import TableError, VaeAnomalyWarning
+from vae_anomaly.errors import CalibrationWarning, TableError
 
 _MAX_SHARE = 0.1
 _MIN_PEAKS, _MAX_PEAKS = 50, 5_000
@@ -235,7 +235,7 @@ class TailRate:
 
         Warns
         -----
-        VaeAnomalyWarning
+        CalibrationWarning
             The tail could not be fitted; the report says what holds instead.
         """
         score, _ = reference(rows)
@@ -252,7 +252,7 @@ class TailRate:
                 f"{calibration.threshold:.6g} is from the rows themselves, and up to "
                 f"{percent((calibration.guarantee.interval or (0.0, 1.0))[1])} of rows to come may be above it. Give "
                 "more rows or a score that is finer, or use FalseAlarmRate.",
-                VaeAnomalyWarning,
+                CalibrationWarning,
                 stacklevel=2,
             )
             return calibration

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_anomaly._params import Instance, OneOf, check_params
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.decision.budget import n_periods
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.cost_curve import CostCurve, cost_curve
+from vae_anomaly.decision.periods import n_periods
 from vae_anomaly.decision.thresholds import ExpectedCost
 from vae_anomaly.plots._axes import BLUE, GREY, SMALL, VERMILION, axes_for, flags, headroom, view_limits
 from vae_anomaly.plots._given import Thresholds, anomaly_scores, calibrations_of, places_of
