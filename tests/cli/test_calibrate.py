@@ -282,6 +282,45 @@ def test_seconds_are_dates_and_milliseconds_are_not(folder, model, tmp_path, cap
     assert "Convert milliseconds to seconds" in capsys.readouterr().err
 
 
+def test_dates_without_dashes_are_not_taken_for_seconds(folder, model, tmp_path, capsys):
+    rows = pd.read_csv(folder / "calibration.csv", parse_dates=["timestamp"])
+    rows.assign(day=rows["timestamp"].dt.strftime("%Y%m%d")).to_csv(tmp_path / "days.csv", index=False)
+    assert call("calibrate", model, tmp_path / "days.csv", "--alerts-per-day=2", "--time-column=day") == 3
+    assert "look like dates. Write them with dashes" in capsys.readouterr().err
+    assert call("evaluate", model, tmp_path / "days.csv", "--label=is_fraud", "--time-column=day") == 3
+
+
+def test_whole_numbers_are_one_segment_with_a_gap_in_the_column_or_without(folder, model, tmp_path):
+    rows = pd.read_csv(folder / "calibration.csv").assign(branch=lambda rows: rows.index % 3)
+    with_gap = rows.assign(branch=rows["branch"].where(rows["branch"] != 2))  # pandas writes 0.0 and 1.0
+    without = rows.assign(branch=rows["branch"].astype(str).replace("2", ""))
+    for file, frame in (("with.csv", with_gap), ("without.csv", without)):
+        frame.to_csv(tmp_path / file, index=False)
+    alerts = []
+    for file, other in (("with.csv", "without.csv"), ("without.csv", "with.csv")):
+        options = ["--contamination-share=0.05", "--segment-column=branch"]
+        assert call("calibrate", model, tmp_path / file, *options) == 0
+        assert set(CalibratedDetector.load(model).segment_thresholds_) == {"0", "1"}
+        alerts.append(score(model, tmp_path / other, tmp_path)["alert"])
+    pd.testing.assert_series_equal(*alerts)
+
+
+def test_no_cell_and_no_model_file_steers_the_terminal(folder, model, tmp_path, capsys):
+    rows = pd.read_csv(folder / "calibration.csv")
+    rows["channel"] = np.where(rows.index % 2, "\x1b[2Jnew", "shop")
+    rows["\x1b[31mred"] = "\x1b[2J"
+    rows[["\x1b[31mred", *rows.columns[:-1]]].to_csv(tmp_path / "steering.csv", index=False)
+    options = ["--contamination-share=0.05", "--segment-column=channel"]
+    assert call("calibrate", model, tmp_path / "steering.csv", *options) == 0
+    assert call("inspect", model) == 0
+    assert call("score", model, tmp_path / "steering.csv") == 0
+    assert call("calibrate", model, tmp_path / "steering.csv", "--recall=0.5", "--label=channel") == 3
+    out, err = capsys.readouterr()
+    assert "\\x1b[2Jnew" in out
+    assert "\\x1b[31mred" in err
+    assert "\x1b" not in out + err
+
+
 def test_labels_of_normal_rows_alone_will_do(folder, model, tmp_path):
     rows = pd.read_csv(folder / "calibration.csv")
     rows[rows["is_fraud"] == 0].to_csv(tmp_path / "normal.csv", index=False)
@@ -415,7 +454,7 @@ def test_a_column_of_a_results_name_is_refused_only_by_a_calibrated_model(folder
         (["--tail-rate=0.01", "--positive=1"], 2, "--positive or --negative needs --label COL"),
         (["--recall=0.5", "--label=is_fraud", "--positive=1", "--negative=0"], 2, "twice"),
         (["--recall=0.5", "--label=is_fraud", "--assumed-contamination=0.1"], 2, "Leave one of them out"),
-        (["--tail-rate=0.01", "--assumed-contamination=0.9"], 2, "'contamination' parameter of CalibrationRows"),
+        (["--tail-rate=0.01", "--assumed-contamination=0.9"], 2, "--assumed-contamination must be a share in [0, 0.5]"),
         (["--contamination-share=0.1", "--segment-column=absent"], 3, "Expected columns ['absent']"),
         (["--recall=0.5", "--label=absent"], 3, "Expected columns ['absent']"),
         (["--recall=0.5", "--label=channel"], 3, "labels 0/1 or true/false"),
@@ -428,6 +467,8 @@ def test_a_column_of_a_results_name_is_refused_only_by_a_calibrated_model(folder
         (["--false-alarm-rate=0.0001"], 3, "needs at least 29,956 calibration rows"),
         (["--precision=1", "--label=is_fraud"], 3, "cannot be reached"),
         (["--recall=0.5", "--label=is_fraud", "--positive=2"], 3, "RecallAt needs both classes"),
+        (["--recall=0.5", "--label=is_fraud", "--positive=2"], 3, "note: no row has '2' in column 'is_fraud'"),
+        (["--recall=0.5", "--label=is_fraud", "--negative=2"], 3, "note: no row has '2' in column 'is_fraud'"),
     ],
 )
 def test_an_error_is_a_line_and_a_code_and_the_model_stays(folder, model, tmp_path, capsys, options, code, message):

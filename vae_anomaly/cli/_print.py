@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 _WIDTH_OF_A_FILE = 140  # where standard output is no terminal
 _LEAST_TEXT = 20  # characters of a text cell that are shown even where space is short
+_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # moves a cursor, or turns text round
 
 
 def note(text: str) -> None:
     """Print a remark that is no result."""
-    print(f"note: {text}", file=sys.stderr)
+    show_text(f"note: {text}", sys.stderr)
+
+
+def show_text(text: str, file: TextIO | None = None) -> None:
+    """Print lines, such as those of a report."""
+    print("\n".join(map(visible, text.split("\n"))), file=file)
+
+
+def visible(text: str) -> str:
+    r"""A line of text with what would steer a terminal spelt out: cells and model files come from anywhere.
+
+    Examples
+    --------
+    >>> print(visible("Café \x1b[2J"))
+    Café \x1b[2J
+    """
+    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def emit_json(value: Any) -> None:
@@ -32,8 +50,8 @@ def show_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]
     console = Console(width=page_width(), markup=False, emoji=False, highlight=False)
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     texts = [[cell_text(cell) for cell in row] for row in rows]
-    for header, cells in zip(headers, zip(*texts, strict=True), strict=False):
-        text = header in left
+    for name, cells in zip(headers, zip(*texts, strict=True), strict=False):
+        header, text = visible(name), name in left
         widest = max(map(len, (header, *cells)))
         width = min(widest, _LEAST_TEXT) if text else widest  # numbers are never cut
         table.add_column(
@@ -72,7 +90,7 @@ def cell_text(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}" if abs(value) < 0.001 else f"{value:,.3f}"
-    return str(value)
+    return visible(str(value))
 
 
 def _plain(value: Any) -> Any:

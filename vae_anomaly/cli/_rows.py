@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._print import note
 from vae_anomaly.errors import ModelFileError, ParameterError, SchemaMismatchError, TableError
-from vae_anomaly.table.cells import UnreadableCellError, clean_text, is_text, read_moments, read_numbers
+from vae_anomaly.table.cells import UnreadableCellError, clean_text, is_moment, is_text, read_moments, read_numbers
 
 if TYPE_CHECKING:
     from vae_anomaly._calibration_file import StoredCalibration
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SCORE, P_VALUE, RISK, ALERT = "anomaly_score", "p_value", "risk_score", "alert"
 _SECONDS_OF_A_DAY = 86_400
 _MOST_SECONDS = 9.2e9  # from 1970 either way: what nanoseconds in 64 bits can say
+_WHOLE = r"^(0|-?[1-9][0-9]*)\.0+$"
 _TRUTH = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 
 
@@ -149,16 +150,18 @@ def anomaly_scores(detector: VAEDetector, table: pa.Table, reading: Reading) -> 
 def segments(table: pa.Table, column: str) -> NDArray[np.object_]:
     """The segment of each row: text as it is written, without the spaces around it, None where the cell is missing.
 
+    A gap turns a column of whole numbers into 276.0 and the like; that is segment 276, as in Python.
+
     Examples
     --------
-    >>> segments(pa.table({"country": ["DE ", "NA", "0276"]}), "country")
-    array(['DE', None, '0276'], dtype=object)
+    >>> segments(pa.table({"country": ["DE ", "NA", "0276", "276.0"]}), "country")
+    array(['DE', None, '0276', '276'], dtype=object)
     """
     from vae_anomaly.decision.calibration_rows import as_segments
 
     check_columns(table, [column])
     cells = table[column]
-    values = clean_text(cells) if is_text(cells.type) else cells
+    values = pc.replace_substring_regex(clean_text(cells), _WHOLE, r"\1") if is_text(cells.type) else cells
     return as_segments(np.array(values.to_pylist(), dtype=object))
 
 
@@ -277,7 +280,27 @@ def _seconds(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float
         seconds = np.asarray(pc.divide(moments.cast(pa.int64()).cast(pa.float64()), 1e6))
     if not np.isfinite(seconds).all():
         raise TableError(f"Expected a time in every row, found rows without one in column {column!r}.")
+    if not is_moment(table[column].type) and _undashed_dates(seconds):
+        raise TableError(
+            f"Expected ISO dates or seconds in column {column!r}, found {seconds[0]:.0f} and the like, which would be"
+            " seconds but look like dates. Write them with dashes, such as 2024-05-01."
+        )
     return seconds
+
+
+def _undashed_dates(numbers: NDArray[np.float64]) -> bool:
+    """Whether every number is a date of 1900 to 2100 without its dashes.
+
+    Examples
+    --------
+    >>> _undashed_dates(np.array([20240501.0, 20241231.0])), _undashed_dates(np.array([20240501.0, 20240500.0]))
+    (True, False)
+    """
+    year, month, day = numbers // 10_000, numbers // 100 % 100, numbers % 100
+    parts = ((year, 1900, 2100), (month, 1, 12), (day, 1, 31))
+    return len(numbers) > 0 and all(
+        ((low <= part) & (part <= high) & (part % 1 == 0)).all() for part, low, high in parts
+    )
 
 
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:

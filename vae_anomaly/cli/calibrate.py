@@ -21,7 +21,7 @@ from vae_anomaly.cli._options import (
     Reading,
     check_model_target,
 )
-from vae_anomaly.cli._print import emit_json, note
+from vae_anomaly.cli._print import emit_json, note, show_text
 from vae_anomaly.cli._wishes import check_needs, cost, rule_of
 from vae_anomaly.cli.inspect import calibration_facts
 from vae_anomaly.errors import ParameterError
@@ -234,8 +234,7 @@ def calibrate(
     if as_json:
         emit_json({"model": str(output or model), **(calibration_facts(stored) or {})})
         return
-    print(stored.calibration.guarantee)
-    print(f"written      {output or model}")
+    show_text(f"{stored.calibration.guarantee}\nwritten      {output or model}")
 
 
 def check_columns_given(rule: ThresholdRule, columns: Columns) -> None:
@@ -252,6 +251,10 @@ def check_columns_given(rule: ThresholdRule, columns: Columns) -> None:
             raise ParameterError(f"{option} needs {needed}: found none. Give it, or leave {option} out.")
     if columns.half_life is not None and not 0 < columns.half_life < 1e5:
         raise ParameterError(f"--half-life must be a number of days in (0, 100,000). Got {columns.half_life} instead.")
+    if columns.contamination is not None and not 0 <= columns.contamination <= 0.5:
+        raise ParameterError(
+            f"--assumed-contamination must be a share in [0, 0.5]. Got {columns.contamination} instead."
+        )
     if columns.contamination is not None and columns.label is not None:
         raise ParameterError(
             "--assumed-contamination is of rows without labels, found --label too. Leave one of them out."
@@ -307,19 +310,30 @@ def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, r
     """The scores of the rows, and what the columns say of them."""
     from datetime import timedelta
 
-    from vae_anomaly.cli._rows import anomaly_scores, numbers, segments, times, truth
+    from vae_anomaly.cli._rows import anomaly_scores, numbers, segments, times
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.decision.conformal import recency_weights
 
-    sort = {"positive": columns.positive, "negative": columns.negative}
     time = times(table, columns.time, reading) if columns.time else None
     weight = None
     if time is not None and columns.half_life is not None:
         weight = recency_weights(time, timedelta(days=columns.half_life))
     beside: dict[str, Any] = {
-        "y": truth(table, columns.label, **sort) if columns.label else None,
+        "y": _labels(table, columns) if columns.label else None,
         "amount": numbers(table, columns.amount, reading) if columns.amount else None,
         "group": segments(table, columns.segment) if columns.segment else None,
     }
     score = anomaly_scores(detector, table, reading)
     return CalibrationRows.from_arrays(score, time=time, weight=weight, contamination=columns.contamination, **beside)
+
+
+def _labels(table: pa.Table, columns: Columns) -> Any:
+    """Which rows are anomalies; a value that no row has may be misspelt, so that is said."""
+    from vae_anomaly.cli._rows import truth
+
+    anomalous = truth(table, str(columns.label), positive=columns.positive, negative=columns.negative)
+    if columns.positive is not None and not anomalous.any():
+        note(f"no row has {columns.positive!r} in column {columns.label!r}: every row counts as normal")
+    if columns.negative is not None and anomalous.all():
+        note(f"no row has {columns.negative!r} in column {columns.label!r}: every row counts as an anomaly")
+    return anomalous

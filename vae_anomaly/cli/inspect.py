@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from vae_anomaly.cli._options import AsJson, Model
-from vae_anomaly.cli._print import cell_text, emit_json, show_facts, show_table
+from vae_anomaly.cli._print import cell_text, emit_json, show_facts, show_table, show_text
 from vae_anomaly.cli.score import decided_by, in_words
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
         return
     show_facts({"file": file["file"], **training(detector), **decided(detector, stored)})
     if stored is not None:
-        print(f"\nCalibration\n\n{stored.calibration.guarantee}\n")
+        show_text(f"\nCalibration\n\n{stored.calibration.guarantee}\n")
     show_columns(detector)
     show_table(
         f"The {_TOP} most uncertain columns",

@@ -19,6 +19,7 @@ import typer
 
 from vae_anomaly._version import __version__
 from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, fit, inspect, score
+from vae_anomaly.cli._print import show_text
 from vae_anomaly.errors import (
     ModelFileError,
     OutputError,
@@ -115,7 +116,7 @@ class _Guard:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)  # stdout carries results only
+    show_text(text, sys.stderr)  # stdout carries results only
 
 
 def _silence_stdout() -> None:
