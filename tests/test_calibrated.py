@@ -30,6 +30,7 @@ from vae_anomaly import (
     AlertBudget,
     CalibratedDetector,
     CalibrationRows,
+    CalibrationWarning,
     Contamination,
     DiscoveryRate,
     ExpectedCost,
@@ -217,16 +218,28 @@ def test_every_rule_finds_the_outliers_and_few_others(rule):
 
 def test_every_segment_has_its_own_rate():
     rng = np.random.default_rng(0)
-    country = rng.choice(["DE", "FR", "MT"], size=6_000, p=[0.6, 0.38, 0.02])
+    country = rng.choice(["DE", "FR", "LU", "MT"], size=6_000, p=[0.5, 0.3, 0.1, 0.1])
     X = rng.normal(size=(6_000, 2)) * np.where(country == "FR", 3.0, 1.0)[:, None]
     detector = CalibratedDetector(Distance(), FalseAlarmRate(0.05)).fit(X, groups=country)
-    assert set(detector.segment_thresholds_) == {"DE", "FR"}  # too few rows are Maltese
+    assert set(detector.segment_thresholds_) == {"DE", "FR"}  # too few rows are of each of the others
     fresh = rng.normal(size=(10_000, 2))
     assert 0.02 < alert_rate(detector, fresh, groups=np.full(10_000, "DE")) <= 0.05
     assert 0.02 < alert_rate(detector, 3 * fresh, groups=np.full(10_000, "FR")) <= 0.05
-    pooled = detector.predict(fresh)
+    assert detector.rest_threshold_ == detector.calibration_.rest.threshold != detector.threshold_
+    of_rest = np.where(detector.anomaly_score(fresh) > detector.rest_threshold_, -1, 1)
     for unseen in ("MT", "JP", None):
-        np.testing.assert_array_equal(detector.predict(fresh, groups=np.full(10_000, unseen)), pooled)
+        np.testing.assert_array_equal(detector.predict(fresh, groups=np.full(10_000, unseen)), of_rest)
+
+
+def test_a_budget_is_kept_over_large_and_small_segments_together():
+    rng = np.random.default_rng(1)
+    country = rng.choice(["DE", *(f"small {i}" for i in range(40))], 8_000, p=[0.6, *[0.01] * 40])
+    X = rng.normal(size=(8_000, 2)) * np.where(country == "DE", 1.0, 3.0)[:, None]
+    time = np.datetime64("2026-03-01") + np.arange(8_000).astype("timedelta64[m]") * 9  # 50 days
+    detector = CalibratedDetector(Distance(), AlertBudget(8)).fit(X[:4_000], groups=country[:4_000], time=time[:4_000])
+    detector.recalibrate(X, groups=country, time=time)
+    assert list(detector.segment_thresholds_) == ["DE"]
+    assert 398 <= (detector.predict(X, country) == -1).sum() <= 400
 
 
 # ---------------------------------------------------------------- the contract
@@ -555,14 +568,32 @@ def test_a_failed_fit_leaves_the_earlier_one():
 
 
 def test_too_few_rows_for_the_usual_rate_give_the_rate_that_they_bear_out():
-    with pytest.warns(VaeAnomalyWarning, match="needs 299 calibration rows, found 100.*of 0.03 only"):
+    with pytest.warns(CalibrationWarning, match="needs 299 calibration rows, found 100.*of 0.03 only"):
         detector = CalibratedDetector(Distance()).fit(normal_rows(400))
     assert detector.rule_ == FalseAlarmRate(0.03)
     assert detector.threshold_ == detector.anomaly_score(normal_rows(400)[detector.calibration_rows_]).max()
     assert detector.recalibrate(normal_rows(299, seed=2)).rule_ == FalseAlarmRate(0.01)
     for n_rows in range(1, 299):  # what it falls back to is never refused
-        with pytest.warns(VaeAnomalyWarning, match=f"found {n_rows}:"):
+        with pytest.warns(CalibrationWarning, match=f"found {n_rows}:"):
             detector.recalibrate(normal_rows(n_rows))
+
+
+@pytest.mark.parametrize("tilt", [0.0, 2.0, 4.0])
+def test_weights_that_leave_few_rows_give_the_rate_that_they_bear_out(tilt):
+    detector, X = CalibratedDetector(Distance()).fit(normal_rows(2_000)), normal_rows(500, seed=1)
+    score = detector.anomaly_score(X)
+    weight = np.exp(tilt * (score - score.max()))  # rows to come score higher
+    if tilt:
+        with pytest.warns(CalibrationWarning, match="299 calibration rows, found 500, whose weights count like"):
+            detector.recalibrate(X, sample_weight=weight)
+        assert detector.rule_.alpha == pytest.approx(1 - 0.05 ** (1 / weight.sum()), abs=1e-3)
+    else:
+        assert detector.recalibrate(X, sample_weight=weight).rule_ == FalseAlarmRate(0.01)
+    for seed in range(50):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CalibrationWarning)
+            detector.recalibrate(normal_rows(100, seed), sample_weight=np.random.default_rng(seed).pareto(0.5, 100))
+        assert np.isfinite(detector.threshold_)
 
 
 def test_constant_scores_never_alert():

@@ -16,6 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from vae_anomaly import (
     AlertBudget,
     CalibratedDetector,
+    CalibrationWarning,
     Contamination,
     DiscoveryRate,
     ExpectedCost,
@@ -24,7 +25,6 @@ from vae_anomaly import (
     OutputError,
     ParameterError,
     RecallAt,
-    VaeAnomalyWarning,
     VAEDetector,
     make_transactions,
 )
@@ -100,7 +100,7 @@ def test_weights_come_back_and_recalibrating_goes_on_as_before(fitted, path):
 
 def test_a_rule_that_was_left_out_is_left_out_after_loading_too(fitted, path):
     few = CalibratedDetector(fitted, cv="prefit")
-    with pytest.warns(VaeAnomalyWarning, match="needs 299"):
+    with pytest.warns(CalibrationWarning, match="needs 299"):
         few.fit(LATER[COLUMNS].iloc[:100])
     few.save(path)
     loaded = CalibratedDetector.load(path)

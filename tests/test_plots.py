@@ -217,6 +217,11 @@ def test_each_segment_has_its_line(week):
     found = {name: line.get_xdata()[0] for name, line in lines.items()}
     assert found["share: shop"] == pytest.approx(found["share: web"] + 10)
     assert found["share"] == calibration.threshold
+    assert "share: the rest" not in found
+    some = CalibrationRows.from_arrays(score, group=["web"] * N + [f"shop {i}" for i in range(N)])
+    calibration = calibrate_segments(Contamination(0.01), some)
+    lines = ScoreDistributionDisplay.from_predictions(score, thresholds={"share": calibration}).lines_
+    assert lines["share: the rest"].get_xdata()[0] == pytest.approx(found["share: shop"])
 
 
 @pytest.mark.parametrize("n_thresholds", [2, 6, 15])

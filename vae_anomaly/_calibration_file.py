@@ -78,6 +78,7 @@ class StoredCalibration:
         document, arrays = to_parts(self.calibration)
         document["rule"] = _plain(document["rule"])
         document["segments"] = {name: _plain(part) for name, part in document["segments"].items()}
+        document["rest"] = None if document["rest"] is None else _plain(document["rest"])
         document["settings"] = {name: to_json(getattr(self, name)) for name in _SETTINGS}
         others = {name: array for name, array in weights.items() if not name.startswith(_PREFIX)}
         return {**manifest, _KEY: document}, others | {f"{_PREFIX}{name}": array for name, array in arrays.items()}
@@ -112,7 +113,7 @@ def _stored(document: Any, arrays: dict[str, NDArray[Any]]) -> StoredCalibration
     check_params("a stored calibration", settings, _SETTINGS)
     parts = {name: part for name, part in document.items() if name != "settings"}
     calibration = from_parts(parts, arrays)
-    for part in (calibration, *calibration.segments.values()):
+    for part in (calibration, calibration.of_rest, *calibration.segments.values()):
         _check_scores(part)
     str(calibration.guarantee)  # a report that cannot be printed is none
     return StoredCalibration(calibration, **settings)

@@ -39,7 +39,10 @@ class Number:
         """Whether `value` is a number (never a bool) within the bounds."""
         if isinstance(value, bool) or not isinstance(value, Integral if self.integer else Real):
             return False
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError:  # whole numbers have no end in Python
+            return False
         above = number > self.low if self.open_low else number >= self.low
         below = number < self.high if self.open_high else number <= self.high
         return above and below  # NaN is neither above nor below

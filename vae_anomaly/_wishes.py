@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
 
+from vae_anomaly.decision._counts import rows_at_top
 from vae_anomaly.decision.calibration import ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.thresholds import AlertBudget, Contamination, DiscoveryRate, FalseAlarmRate
@@ -105,14 +106,15 @@ def rehearse(rule: ThresholdRule | None, columns: CalibrationRows, rows: NDArray
 
 def usual_rule(rows: CalibrationRows) -> ThresholdRule:
     """A false-alarm rate of 1 %, or with too few rows the lowest that they bear out, and a warning."""
-    n = len(rows.normal_score)
+    n = rows_at_top(rows.normal_score, rows.normal_weight)
     if n >= _USUAL_ROWS:
         return _USUAL
     # The highest of n scores bounds the rate by alpha where (1 - alpha)^n is what confidence leaves: Wilks (1941).
     lowest = -math.expm1(math.log1p(-_USUAL.confidence) / n)
     rule = replace(_USUAL, alpha=min(math.ceil(1_000 * lowest) / 1_000, 0.999))
+    found = f"{n:,.0f}" if rows.weight is None else f"{len(rows):,}, whose weights count like {n:,.0f} equal ones"
     warnings.warn(
-        f"{_USUAL!r} needs {_USUAL_ROWS} calibration rows, found {n}: the threshold is their highest score, which "
+        f"{_USUAL!r} needs {_USUAL_ROWS} calibration rows, found {found}: the threshold is their highest score, which "
         f"bears out a false-alarm rate of {rule.alpha:g} only. Give more rows, a number of folds as 'cv' so that every "
         "row calibrates, or a rule.",
         CalibrationWarning,

@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from vae_anomaly._adapters import check_scores_rows, normality
 from vae_anomaly._alerts import ranked_alerts
 from vae_anomaly._calibration_file import KeptInModelFile
+from vae_anomaly._found import FoundByCalibration
 from vae_anomaly._held_out import HeldOut, fit_arguments, of_fitted, of_splits, seeded
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly._splits import Beside, Splitter, calibration_rows, described, splits
@@ -33,7 +34,6 @@ from vae_anomaly._wishes import (
 )
 from vae_anomaly.decision.calibration import Calibration, ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
-from vae_anomaly.decision.guarantee import Guarantee
 from vae_anomaly.decision.segments import calibrate_segments
 from vae_anomaly.errors import TableError
 
@@ -48,7 +48,7 @@ _PARAMS = {
 }
 
 
-class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
+class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, BaseEstimator):
     """Outlier detector whose threshold keeps to a wish, such as a false-alarm rate or a number of alerts a day.
 
     The detector learns from one part of the rows, and the threshold is set on the other. Any outlier detector with
@@ -74,7 +74,8 @@ class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
     use_y : bool, default=False
         Let the `y` of `fit` tell normal rows from anomalies in the calibration even if `rule` can do without.
     min_segment_rows : int, default=200
-        Calibration rows from which a segment of `groups` has a threshold of its own.
+        Calibration rows from which a segment of `groups` has a threshold of its own. The rows of the others, the rest,
+        have one together, for which the smallest segments join them where they are too few.
     random_state : int, RandomState or None, default=0
         Seed of the splits, and of a detector that has none of its own. Unlike elsewhere in scikit-learn the default is
         a fixed seed, so that two fits on the same rows agree.
@@ -92,10 +93,12 @@ class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
     report_ : Guarantee
         What is guaranteed, on how many rows, with its interval, and what is assumed. Print it.
     threshold_ : float
-        Anomaly score above which a row alerts; that of the rows in no segment where there are `groups`. Not there for a
+        Anomaly score above which a row alerts that is scored without `groups`: of all rows together. Not there for a
         rule that decides by the batch, such as `DiscoveryRate`.
     segment_thresholds_ : dict of str to float
         Threshold of each segment that has one of its own.
+    rest_threshold_ : float
+        That of the rows in other segments, small, unseen and missing ones; `threshold_` where no segment has one.
     offset_ : float
         ``-threshold_``: without `groups`, ``decision_function(X) = score_samples(X) - offset_``.
     n_features_in_ : int
@@ -187,7 +190,8 @@ class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
             1 for an anomaly, 0 for a normal row. The detector never sees it. It counts in the calibration only if the
             rule needs labels or `use_y` is set; otherwise it is ignored, as pipelines hand on whatever they were given.
         groups : array-like of shape (n_samples,), optional
-            Segment of each row, such as its country: each segment with enough rows gets a threshold of its own.
+            Segment of each row, such as its country: each segment with enough rows gets a threshold of its own, and the
+            rest one together.
         split_groups : array-like of shape (n_samples,), optional
             Rows of one value, such as those of a card, are never parted between learning and calibrating.
         amount : array-like of shape (n_samples,), optional
@@ -334,14 +338,14 @@ class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
         X : table of shape (n_samples, n_features)
             Rows with the columns of `fit`. For a rule that decides by the batch, the rows of a whole period.
         groups : array-like of shape (n_samples,), optional
-            Segment of each row. Without it, and for segments that were not seen or had too few rows, the pooled
-            threshold holds.
+            Segment of each row: small, unseen and missing ones have the threshold of the rest. Without `groups` that of
+            all rows holds.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            ``score_samples(X) - offset_``, with ``-segment_thresholds_[segment]`` in place of `offset_` for rows of a
-            segment with a threshold of its own. For a rule that decides by the batch, ``score_samples`` less that of
+            ``score_samples(X) - offset_``; with `groups`, ``-segment_thresholds_[segment]`` or ``-rest_threshold_`` in
+            place of `offset_`. For a rule that decides by the batch, ``score_samples`` less that of
             the most anomalous row in the batch that does not alert.
         """
         return -self._fitted.margin(self.anomaly_score(X), groups) + 0.0  # + 0.0 makes -0.0 0.0
@@ -406,35 +410,6 @@ class CalibratedDetector(KeptInModelFile, OutlierMixin, BaseEstimator):
             `risk_score`. Indexed like `X` if that is a pandas frame. Rows that tie are in the order of `X`.
         """
         return ranked_alerts(self._fitted, X, self.anomaly_score(X), groups)
-
-    # ---------------------------------------------------------------- what was found
-
-    @property
-    def rule_(self) -> ThresholdRule:
-        """The rule in use."""
-        return self.calibration_.rule
-
-    @property
-    def report_(self) -> Guarantee:
-        """What is guaranteed, and what is assumed."""
-        return self.calibration_.guarantee
-
-    @property
-    def threshold_(self) -> float:
-        """Anomaly score above which a row alerts."""
-        if self.calibration_.threshold is None:
-            raise AttributeError(f"{self.rule_!r} has no 'threshold_' or 'offset_': it decides by the batch of rows.")
-        return self.calibration_.threshold
-
-    @property
-    def segment_thresholds_(self) -> dict[str, float | None]:
-        """Threshold of each segment that has one of its own."""
-        return {name: part.threshold for name, part in self.calibration_.segments.items()}
-
-    @property
-    def offset_(self) -> float:
-        """The threshold in the direction of `score_samples`."""
-        return -self.threshold_
 
     # ---------------------------------------------------------------- scikit-learn
 

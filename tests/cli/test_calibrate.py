@@ -203,19 +203,19 @@ def test_a_disk_that_refuses_leaves_the_model_as_it_was(folder, model, tmp_path,
     assert list(tmp_path.iterdir()) == [model]
 
 
-def test_a_segment_has_its_threshold_and_strangers_the_pooled_one(folder, model, tmp_path, capsys):
+def test_a_segment_has_its_threshold_and_strangers_that_of_the_rest(folder, model, tmp_path, capsys):
     options = ["--false-alarm-rate=0.03", "--segment-column=channel", "--min-segment-rows=150"]
     assert call("calibrate", model, folder / "calibration.csv", *options) == 0
     calibrated = CalibratedDetector.load(model)
     own = calibrated.segment_thresholds_
     assert len(own) >= 2
     n_alerts = score(model, folder / "calibration.csv", tmp_path)["alert"].sum()
-    assert f"and the pooled one together, {n_alerts:,} of the rows alert" in capsys.readouterr().out
+    assert f"and of the rest together, {n_alerts:,} of the calibration rows alert" in capsys.readouterr().out
     scored = score(model, folder / "later.csv", tmp_path)
     strangers = ~scored["channel"].isin(own)
     assert 0 < strangers.sum() < len(scored)
-    assert f"note: {strangers.sum():,} rows have the pooled threshold" in capsys.readouterr().err
-    threshold = scored["channel"].map(own).fillna(calibrated.threshold_)
+    assert f"note: {strangers.sum():,} rows have the threshold of the rest" in capsys.readouterr().err
+    threshold = scored["channel"].map(own).fillna(calibrated.rest_threshold_)
     assert (scored["alert"] == (scored["anomaly_score"] > threshold)).all()
     table = known(pd.read_csv(folder / "later.csv"), model)
     np.testing.assert_array_equal(scored["p_value"], calibrated.p_value(table, scored["channel"]))

@@ -55,7 +55,9 @@ def test_the_interval_holds_where_alerts_come_in_bursts_too(n_days):
         mean = (1 - calibration.threshold) * 200
         low += mean < calibration.guarantee.interval[0]
         high += mean > calibration.guarantee.interval[1]
-        independent += mean > mean_bounds(np.array([calibration.guarantee.n_alerts]), np.array([float(n_days)]), 0.95)[1]
+        independent += (
+            mean > mean_bounds(np.array([calibration.guarantee.n_alerts]), np.array([float(n_days)]), 0.95)[1]
+        )
     assert max(low, high) <= 45  # 25 expected, and four standard errors
     assert min(low, high) >= 5  # and no wider than it need be
     assert independent >= 100  # as long as bursts are left out of account

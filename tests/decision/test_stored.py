@@ -1,8 +1,11 @@
 import json
+from contextlib import suppress
 from copy import deepcopy
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vae_anomaly.decision.guarantee import Guarantee
 from vae_anomaly.decision.segments import calibrate_segments
@@ -15,8 +18,9 @@ from vae_anomaly.decision.thresholds import (
     ExpectedCost,
     FalseAlarmRate,
     TailRate,
+    rule_from_json,
 )
-from vae_anomaly.errors import ModelFileError
+from vae_anomaly.errors import ModelFileError, ParameterError
 
 RNG = np.random.default_rng(0)
 N = 2_000
@@ -81,6 +85,25 @@ DAMAGE = {
     "no report": lambda document, arrays: document.update(report=[]),
     "an interval of three": lambda document, arrays: document["report"].update(interval=[0.0, 0.1, 0.2]),
     "a remark that is a number": lambda document, arrays: document["report"].update(remarks=[1]),
+    "normal rows without anomalies": lambda document, arrays: document["report"].update(n_anomalies=None),
+    "counts that do not add up": lambda document, arrays: document["report"].update(n_normal=1),
+    "more alerts than rows": lambda document, arrays: document["report"].update(n_alerts=N + 1),
+    "no rows": lambda document, arrays: document["report"].update(n_rows=0),
+    "an interval of booleans": lambda document, arrays: document["report"].update(interval=[False, True]),
+    "an estimate beyond numbers": lambda document, arrays: document["report"].update(estimate=10**400),
+    "a rule whose name is a list": lambda document, arrays: document["rule"].update(rule=["FalseAlarmRate"]),
+    "a rule with a huge parameter": lambda document, arrays: document["rule"].update(alpha=10**400),
+    "no rule of the rest": lambda document, arrays: document.update(rest=None),
+    "no report of the rest": lambda document, arrays: document["report"].update(rest=None),
+    "no scores of the rest": lambda document, arrays: arrays.pop("rest.score"),
+    "a rest without segments": lambda document, arrays: (
+        document.update(segments={}),
+        document["report"].update(segments={}),
+        [arrays.pop(f"segment0.{name}") for name in ("score", "weight")],
+    ),
+    "segments in a segment": lambda document, arrays: document["report"]["rest"].update(
+        segments={"DE": document["report"]["segments"]["DE"]}
+    ),
     "a segment that is missing": lambda document, arrays: document["segments"].pop("DE"),
     "segments that are a list": lambda document, arrays: document.update(segments=["DE", "FR"]),
     "scores out of order": lambda document, arrays: swap(arrays["score"]),
@@ -100,6 +123,49 @@ def test_what_was_altered_is_refused(change):
         from_parts(*altered(change))
 
 
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just(10**400)
+ANYTHING = st.recursive(
+    SCALARS | st.sampled_from(["FalseAlarmRate", "DiscoveryRate", "AlertBudget", "score", "segments", "rest"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(document, path=()):
+    """Every place in a document of JSON values."""
+    yield path
+    children = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for key, child in children:
+        yield from places(child, (*path, key))
+
+
+WHOLE, ARRAYS = altered(lambda document, arrays: None)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(list(places(WHOLE))[1:]), ANYTHING)
+def test_whatever_is_put_in_any_place_is_refused_or_can_be_used_and_printed(path, value):
+    document = deepcopy(WHOLE)
+    inner = document
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    try:
+        calibration = from_parts(document, ARRAYS)
+    except ModelFileError:
+        return
+    assert str(calibration.guarantee)
+    assert calibration.alerts(SCORE, GROUP).shape == calibration.risk_score(SCORE).shape
+
+
+@given(ANYTHING | st.dictionaries(st.sampled_from(["rule", "alpha", "n", "per", "missed"]), ANYTHING))
+def test_a_rule_from_whatever_is_a_rule_or_refused(document):
+    with suppress(ParameterError):
+        assert rule_from_json(document).needs is not None
+
+
 def test_what_was_not_altered_is_not():
     from_parts(*altered(lambda document, arrays: None))
     with pytest.raises(ModelFileError, match="must be an object"):
@@ -112,6 +178,7 @@ def test_a_report_prints_what_was_asked_found_and_assumed_line_by_line():
     starts = [line.split()[0] for line in lines]
     assert starts[:6] == ["rule", "asked", "threshold", "rows", "found", "holds"]
     assert starts.count("assumed") == len(report.assumptions)
-    assert starts.count("note") == len(report.remarks) == 1
-    assert starts.count("segment") == 2
+    assert starts.count("note") == len(report.remarks) == 5
+    assert starts.count("segment") == 1
+    assert lines[-1].startswith("the rest     threshold ")
     assert Guarantee.from_json(deepcopy(report.to_json())) == report

@@ -4,7 +4,7 @@ from scipy import stats
 
 from vae_anomaly.decision.tail import TailFit, fit_tail
 from vae_anomaly.decision.thresholds import CalibrationRows, TailRate
-from vae_anomaly.errors import ParameterError, TableError, VaeAnomalyWarning
+from vae_anomaly.errors import CalibrationWarning, ParameterError, TableError
 
 RATE, N_REPETITIONS = 1e-4, 250
 TAILS = {"Student-t": stats.t(3), "log-normal": stats.lognorm(1), "Gaussian": stats.norm()}
@@ -77,7 +77,7 @@ def test_the_goodness_of_fit_refuses_a_true_tail_as_often_as_its_level():
     ids=["few", "rounded", "constant", "bounded", "two heaps"],
 )
 def test_where_the_tail_cannot_be_fitted_it_says_so_and_exact_bounds_stand(score, reason):
-    with pytest.warns(VaeAnomalyWarning, match=reason):
+    with pytest.warns(CalibrationWarning, match=reason):
         calibration = TailRate(RATE).calibrate(CalibrationRows.from_arrays(score))
     assert calibration.threshold == score.max()
     assert calibration.guarantee.interval == pytest.approx((0.0, -np.expm1(np.log(0.05) / len(score))))

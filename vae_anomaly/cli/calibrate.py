@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vae_anomaly._calibration_file import StoredCalibration
-    from vae_anomaly.decision.calibration import Calibration, ThresholdRule
+    from vae_anomaly.decision.calibration import ThresholdRule
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.detector import VAEDetector
 
@@ -163,7 +163,11 @@ def calibrate(
     amount_column: Annotated[str | None, typer.Option(metavar="COL", help="Amounts.", rich_help_panel=_ROWS)] = None,
     segment_column: Annotated[
         str | None,
-        typer.Option(metavar="COL", help="A threshold for each value that has rows enough.", rich_help_panel=_ROWS),
+        typer.Option(
+            metavar="COL",
+            help="A threshold for each value that has rows enough, and one for the rest.",
+            rich_help_panel=_ROWS,
+        ),
     ] = None,
     min_segment_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows that are enough for that.", rich_help_panel=_ROWS)
@@ -290,20 +294,11 @@ def calibrate_file(
         note(f"the model was trained on {table.num_rows:,} rows too: if on these, calibrate on others")
     rows = calibration_rows(detector, table, columns, reading)
     calibration = calibrate_segments(rule, rows, columns.min_segment_rows)
-    remarks = (*_alerts_in_all(calibration, rows), _TRUST)
-    calibration = replace(calibration, guarantee=calibration.guarantee.with_remarks(*remarks))
+    calibration = replace(calibration, guarantee=calibration.guarantee.with_remarks(_TRUST))
     stored = StoredCalibration(calibration, columns.segment, columns.min_segment_rows, columns.contamination)
     manifest, weights = stored.beside(artifact.manifest, artifact.weights)
     write_artifact(output or model.resolve(), manifest, weights, overwrite=output is None or force)
     return stored
-
-
-def _alerts_in_all(calibration: Calibration, rows: CalibrationRows) -> list[str]:
-    """The report counts alerts by one threshold at a time; the team works those of all."""
-    if not calibration.segments:
-        return []
-    n_alerts = int(calibration.alerts(rows.score, rows.group).sum())
-    return [f"by the thresholds of the segments and the pooled one together, {n_alerts:,} of the rows alert"]
 
 
 def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, reading: Reading) -> CalibrationRows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_anomaly.cli._options import AsJson, Model
 from vae_anomaly.cli._print import cell_text, emit_json, show_facts, show_table, show_text
-from vae_anomaly.cli.score import decided_by, in_words
+from vae_anomaly.cli.score import decided_by, thresholds_in_words
 
 if TYPE_CHECKING:
     from vae_anomaly._calibration_file import StoredCalibration
@@ -69,7 +69,7 @@ def decided(detector: VAEDetector, stored: StoredCalibration | None) -> dict[str
     """By what rows alert, in a few lines."""
     facts = decided_by(detector, stored)
     by = {"segments by": stored.segment_column or "unknown column"} if stored and "segments" in facts else {}
-    return {"threshold": in_words(facts["threshold"])} | by
+    return thresholds_in_words(facts) | by
 
 
 def calibration_facts(stored: StoredCalibration | None) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,8 +81,7 @@ def score(
     if as_json:
         emit_json(facts | {"top": ranked})
         return
-    own = {"segments": f"{len(facts['segments'])} have a threshold of their own"} if "segments" in facts else {}
-    show_facts(facts | {"threshold": in_words(facts["threshold"])} | own)
+    show_facts(facts | thresholds_in_words(facts))
     if n_shown:
         show_ranked(ranked, f"The {len(ranked)} most anomalous rows")
 
@@ -116,12 +116,16 @@ def score_files(
 
 
 def decided_by(detector: VAEDetector, stored: StoredCalibration | None) -> dict[str, Any]:
-    """The threshold, and of a calibrated model the rule and the segments that have thresholds of their own."""
+    """The threshold, and of a calibrated model the rule and the thresholds of segments and of the rest."""
     if stored is None:
         return {"threshold": -float(detector.offset_)}
     calibration = stored.calibration
-    own = {"segments": list(calibration.segments)} if calibration.segments else {}
-    return {"threshold": calibration.threshold, "rule": repr(calibration.rule), **own}
+    own = {"segments": list(calibration.segments), "rest_threshold": calibration.of_rest.threshold}
+    return {
+        "threshold": calibration.threshold,
+        "rule": repr(calibration.rule),
+        **(own if calibration.segments else {}),
+    }
 
 
 def in_words(threshold: float | None) -> str:
@@ -133,6 +137,23 @@ def in_words(threshold: float | None) -> str:
     ('alert above 21.35 nats', 'depends on the rows that are scored together')
     """
     return "depends on the rows that are scored together" if threshold is None else f"alert above {threshold:.2f} nats"
+
+
+def thresholds_in_words(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What the thresholds among the facts mean; where segments have some, rows have that of the rest otherwise.
+
+    Examples
+    --------
+    >>> thresholds_in_words({"threshold": 21.3, "segments": ["web"], "rest_threshold": 19.0})["rest_threshold"]
+    'alert above 19.00 nats'
+    """
+    own = {}
+    if "segments" in facts:
+        own = {
+            "segments": f"{len(facts['segments'])} have a threshold of their own",
+            "rest_threshold": in_words(facts["rest_threshold"]),
+        }
+    return {"threshold": in_words(facts["threshold"]), **own}
 
 
 def ranked_rows(scored: Scored, n: int) -> list[dict[str, Any]]:

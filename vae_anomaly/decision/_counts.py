@@ -97,6 +97,25 @@ def effective_rows(weight: Floats) -> float:
     return float(weight.sum() ** 2 / np.square(weight).sum())
 
 
+def rows_at_top(score: Floats, weight: Floats | None) -> float:
+    """How many equal rows say as much of the rarest rate as these do: all of them, if they weigh the same.
+
+    It is what `weighted_bound` takes for their number where no row is above the threshold.
+
+    Examples
+    --------
+    >>> score = np.array([1.0, 2.0, 3.0])
+    >>> rows_at_top(score, None), rows_at_top(score, np.array([2.0, 2.0, 4.0]))
+    (3.0, 2.0)
+    """
+    if weight is None:
+        return float(len(score))
+    counts = weight > 0
+    score, weight = score[counts], weight[counts]
+    top = weight[score == score.max()] / weight.max()
+    return float((weight / weight.max()).sum() * top.sum() / np.square(top).sum())
+
+
 def clopper_pearson(n_hits: float, n_rows: float, confidence: float) -> tuple[float, float]:
     """Exact lower and upper bound of a share, each at `confidence` (Clopper & Pearson 1934).
 

@@ -37,6 +37,15 @@ class BatchRule(Protocol):
         ...
 
 
+@runtime_checkable
+class SharedRule(Protocol):
+    """A rule whose wish is one for all rows: a segment gets the part of it that it has of the rows."""
+
+    def calibrate_part(self, rows: CalibrationRows, part: NDArray[np.intp]) -> Calibration:
+        """Set the threshold of the rows at the positions `part`."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
     """A threshold, what it promises, and the scores that p-values need.
@@ -54,7 +63,10 @@ class Calibration:
     weight : float64 ndarray of shape (n_reference,) or None
         Their weights.
     segments : mapping of str to Calibration
-        A calibration for each segment that has one of its own. Every other row gets this one.
+        A calibration for each segment that has one of its own.
+    rest : Calibration or None
+        That of the rows in no such segment, where there are both. Rows that are scored without any segment get this
+        one, which is of all rows.
 
     Examples
     --------
@@ -72,11 +84,17 @@ class Calibration:
     score: Floats
     weight: Floats | None = None
     segments: Mapping[str, Calibration] = field(default_factory=dict)
+    rest: Calibration | None = None
 
     @property
     def threshold(self) -> float | None:
-        """The threshold for rows of no segment of their own; None where the decision depends on the batch."""
+        """The threshold of all rows together; None where the decision depends on the batch."""
         return self.guarantee.threshold
+
+    @property
+    def of_rest(self) -> Calibration:
+        """What rows of small, unseen and missing segments get; the calibration of all rows if there is no rest."""
+        return self if self.rest is None else self.rest
 
     def thresholds(self, score: ArrayLike, group: ArrayLike | None = None) -> Floats:
         """The threshold of each row.
@@ -86,8 +104,8 @@ class Calibration:
         score : array of shape (n_rows,)
             Anomaly scores.
         group : array of shape (n_rows,), optional
-            Segment of each row. A segment that is not known, a missing one, and no `group` at all mean the pooled
-            threshold.
+            Segment of each row. A segment without a threshold of its own, one that was not seen and a missing one mean
+            the threshold of the rest; no `group` at all means that of all rows together.
 
         Returns
         -------
@@ -196,22 +214,22 @@ class Calibration:
         return risk_score(self.p_value(score, group))
 
     def _by_segment(self, n_rows: int, group: ArrayLike | None) -> Iterator[tuple[Calibration, NDArray[np.intp]]]:
-        if group is None or not self.segments:
+        names = None if group is None else as_segments(group, n_rows)
+        if names is None or not self.segments:
             yield self, np.arange(n_rows)
             return
-        names = as_segments(group, n_rows)
         place_of: dict[Any, int] = {name: place for place, name in enumerate(self.segments, start=1)}
         places = np.fromiter((place_of.get(name, 0) for name in names), dtype=np.intp, count=n_rows)
         in_order = np.argsort(places, kind="stable")
         cuts = np.searchsorted(places[in_order], np.arange(1, len(place_of) + 1))
-        yield from zip((self, *self.segments.values()), np.split(in_order, cuts), strict=True)
+        yield from zip((self.of_rest, *self.segments.values()), np.split(in_order, cuts), strict=True)
 
 
 def reference(rows: CalibrationRows) -> tuple[Floats, Floats | None]:
     """Scores and weights of the rows that stand for normal ones, ascending.
 
     They are those labelled normal; without labels all, less the highest of them up to the share that is assumed to be
-    contaminated.
+    contaminated. The heaviest of them weighs 1, as a row that is judged does: only the ratios of weights tell anything.
 
     Examples
     --------
@@ -221,7 +239,11 @@ def reference(rows: CalibrationRows) -> tuple[Floats, Floats | None]:
     order = np.argsort(rows.normal_score, kind="stable")
     if rows.y is None and rows.contamination:
         order = order[: len(order) - int(rows.contamination * len(order))]
-    return rows.normal_score[order], None if rows.normal_weight is None else rows.normal_weight[order]
+    score, weight = rows.normal_score[order], rows.normal_weight
+    if weight is None:
+        return score, None
+    weight = weight[order]
+    return score, weight / weight.max() if weight.any() else weight
 
 
 def calibrated(rule: ThresholdRule, rows: CalibrationRows, guarantee: Guarantee) -> Calibration:

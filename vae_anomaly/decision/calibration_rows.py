@@ -103,11 +103,7 @@ class CalibrationRows:
         labels = None if y is None else _labels(y, n_rows)
         amounts = None if amount is None else _not_negative("amount", amount, n_rows)
         weights = None if weight is None else _not_negative("weight", weight, n_rows)
-        if weights is not None and not weights.any():
-            raise TableError(
-                "Expected weights of which some are above 0, found only 0. Leave them out, or correct them."
-            )
-        return cls(
+        rows = cls(
             scores,
             labels,
             amounts,
@@ -116,6 +112,12 @@ class CalibrationRows:
             weights,
             None if contamination is None else float(contamination),
         )
+        if not rows.stands_for_normal:
+            of = "" if labels is None else " of normal rows"
+            raise TableError(
+                f"Expected weights{of} of which some are above 0, found only 0. Correct or leave them out."
+            )
+        return rows
 
     def __len__(self) -> int:
         return len(self.score)
@@ -129,6 +131,12 @@ class CalibrationRows:
     def normal_weight(self) -> Floats | None:
         """Weights of those rows."""
         return self.weight if self.y is None or self.weight is None else self.weight[~self.y]
+
+    @property
+    def stands_for_normal(self) -> bool:
+        """Whether there are rows that stand for normal ones, and count."""
+        weight = self.normal_weight
+        return len(self.normal_score) > 0 and (weight is None or bool(weight.any()))
 
     def take(self, rows: NDArray[Any]) -> Self:
         """Some of the rows, by index or mask.

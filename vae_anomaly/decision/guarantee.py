@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from vae_anomaly._params import Instance, Number, Rule, Several
 from vae_anomaly.errors import ModelFileError
 
 
@@ -42,6 +43,8 @@ class Guarantee:
         What else should be known, such as ties.
     segments : tuple of (str, Guarantee)
         Of each segment that has a threshold of its own.
+    rest : Guarantee or None
+        Of the other rows, where there are segments.
     """
 
     rule: str
@@ -59,6 +62,7 @@ class Guarantee:
     assumptions: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     segments: tuple[tuple[str, Guarantee], ...] = ()
+    rest: Guarantee | None = None
 
     def with_remarks(self, *remarks: str) -> Self:
         """The same with more remarks."""
@@ -68,6 +72,7 @@ class Guarantee:
         """The fields as JSON values."""
         document = asdict(self)
         document["segments"] = {name: guarantee.to_json() for name, guarantee in self.segments}
+        document["rest"] = None if self.rest is None else self.rest.to_json()
         return {key: list(value) if isinstance(value, tuple) else value for key, value in document.items()}
 
     @classmethod
@@ -81,26 +86,24 @@ class Guarantee:
         """
         names = {field.name for field in fields(cls)}
         if not isinstance(document, dict) or set(document) != names:
-            found = sorted(document) if isinstance(document, dict) else type(document).__name__
+            found = sorted(map(str, document)) if isinstance(document, dict) else type(document).__name__
             raise ModelFileError(f"A report must be an object with {sorted(names)}. Found {found}.")
-        for name, kinds in _KINDS.items():
-            value = document[name]
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise ModelFileError(f"The {name!r} of a report must be {kinds}. Found {value!r}.")
-        interval = document["interval"]
-        if interval is not None and (len(interval) != 2 or not all(isinstance(end, float | int) for end in interval)):
-            raise ModelFileError(f"The 'interval' of a report must be two numbers. Found {interval!r}.")
-        for name in ("assumptions", "remarks"):
-            if not all(isinstance(line, str) for line in document[name]):
-                raise ModelFileError(f"The {name!r} of a report must be texts. Found {document[name]!r}.")
-        segments = tuple((name, cls.from_json(part)) for name, part in document["segments"].items())
+        for name, allowed in _FIELDS.items():
+            if not allowed.allows(document[name]):
+                raise ModelFileError(f"The {name!r} of a report must be {allowed}. Found {document[name]!r}.")
+        _check_counts(document)
+        interval, rest = document["interval"], document["rest"]
+        parts = [part for part in (*document["segments"].values(), rest) if part is not None]
+        if any(isinstance(part, dict) and (part.get("segments") or part.get("rest")) for part in parts):
+            raise ModelFileError("The reports of segments must have no segments themselves. Found some.")
         return cls(
             **{
                 **document,
                 "interval": None if interval is None else (float(interval[0]), float(interval[1])),
                 "assumptions": tuple(document["assumptions"]),
                 "remarks": tuple(document["remarks"]),
-                "segments": segments,
+                "segments": tuple((name, cls.from_json(part)) for name, part in document["segments"].items()),
+                "rest": None if rest is None else cls.from_json(rest),
             }
         )
 
@@ -115,6 +118,7 @@ class Guarantee:
             *(f"assumed      {line}" for line in self.assumptions),
             *(f"note         {line}" for line in self.remarks),
             *(f"segment      {name}: {part._in_short()}" for name, part in self.segments),
+            *(f"the rest     {part._in_short()}" for part in (self.rest,) if part is not None),
         ]
         return "\n".join(lines)
 
@@ -140,23 +144,57 @@ class Guarantee:
         return percent(value) if self.quantity.endswith(("rate", "share", "precision", "recall")) else f"{value:.4g}"
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "rule": (str,),
-    "asked": (str,),
-    "quantity": (str,),
-    "threshold": (float, int, type(None)),
-    "n_rows": (int,),
-    "n_normal": (int, type(None)),
-    "n_anomalies": (int, type(None)),
-    "n_alerts": (int, type(None)),
-    "estimate": (float, int, type(None)),
-    "interval": (list, tuple, type(None)),
-    "confidence": (float, int),
-    "holds": (str,),
-    "assumptions": (list, tuple),
-    "remarks": (list, tuple),
-    "segments": (dict,),
+@dataclass(frozen=True)
+class _Pair:
+    """Two finite numbers."""
+
+    def allows(self, value: Any) -> bool:
+        return isinstance(value, (tuple, list)) and len(value) == 2 and all(_FINITE.allows(end) for end in value)
+
+    def __str__(self) -> str:
+        return "two finite numbers"
+
+
+@dataclass(frozen=True)
+class _Either:
+    """None, or what a rule allows."""
+
+    rule: Rule
+
+    def allows(self, value: Any) -> bool:
+        return value is None or self.rule.allows(value)
+
+    def __str__(self) -> str:
+        return f"{self.rule} or None"
+
+
+_TEXT, _TEXTS = Instance((str,), "text"), Several(Instance((str,), "text"), 0)
+_FINITE = Number(open_low=True, open_high=True)
+_COUNT = Number(0, 2**63, integer=True)
+_FIELDS: dict[str, Rule] = {
+    **dict.fromkeys(("rule", "asked", "quantity", "holds"), _TEXT),
+    "threshold": _Either(_FINITE),
+    "n_rows": Number(1, 2**63, integer=True),
+    **dict.fromkeys(("n_normal", "n_anomalies", "n_alerts"), _Either(_COUNT)),
+    "estimate": _Either(_FINITE),
+    "interval": _Either(_Pair()),
+    "confidence": Number(0, 1),
+    **dict.fromkeys(("assumptions", "remarks"), _TEXTS),
+    "segments": Instance((dict,), "an object"),
+    "rest": _Either(Instance((dict,), "an object")),
 }
+"""What the fields of a report may be."""
+
+
+def _check_counts(document: dict[str, Any]) -> None:
+    """Labels are known of all rows or of none, and no more rows alert than there are."""
+    n_rows, n_alerts = document["n_rows"], document["n_alerts"]
+    counts = [document["n_normal"], document["n_anomalies"]]
+    if (counts != [None, None] and (None in counts or sum(counts) != n_rows)) or (n_alerts or 0) > n_rows:
+        raise ModelFileError(
+            f"The counts of a report must add up: found {n_rows:,} rows, {counts[0]} normal ones, {counts[1]} "
+            f"anomalies and {n_alerts} alerts."
+        )
 
 
 def percent(share: float) -> str:

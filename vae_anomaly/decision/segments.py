@@ -1,16 +1,17 @@
-"""A threshold for each country or channel, where there are rows enough for one."""
+"""A threshold for each country or channel with rows enough for one, and one for the rest."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly._params import Number, check_params
-from vae_anomaly.decision.budget import AlertBudget
-from vae_anomaly.decision.calibration import Calibration, ThresholdRule
+from vae_anomaly.decision.calibration import BatchRule, Calibration, SharedRule, ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
+from vae_anomaly.decision.guarantee import percent
 from vae_anomaly.errors import TableError
 
 _MIN_ROWS = {"min_rows": (Number(1, integer=True),)}
@@ -18,16 +19,18 @@ _SHOWN = 5
 
 
 def calibrate_segments(rule: ThresholdRule, rows: CalibrationRows, min_rows: int = 200) -> Calibration:
-    """Calibrate all rows together, and each segment with rows enough on its own.
+    """Calibrate each segment with rows enough on its own, and the rest of the rows together.
 
-    A segment with fewer rows than `min_rows`, or with too few for the rule, gets the threshold of all rows together, as
-    does a segment that is only seen later. The report names those segments.
+    The rest are the rows of segments with fewer rows than `min_rows` or with too few for the rule, and of no segment.
+    They are calibrated like one more segment, so that every row counts for one threshold, and the wish is kept over all
+    of them together. Where the rest is too small for that, the smallest of the other segments joins it, and so on;
+    where all have joined, there is one threshold for all rows. The report says which segments are part of the rest.
 
     Parameters
     ----------
     rule : ThresholdRule
-        The wish, which then holds in each segment. An alert budget is one for all rows: each segment gets the part of
-        it that it has of the rows.
+        The wish, which then holds in each segment and in the rest. An alert budget is one for all rows: each segment
+        gets the part of it that it has of the rows.
     rows : CalibrationRows
         With or without `group`; without it there are no segments.
     min_rows : int, default=200
@@ -36,7 +39,8 @@ def calibrate_segments(rule: ThresholdRule, rows: CalibrationRows, min_rows: int
     Returns
     -------
     Calibration
-        With the calibrations of the segments in it.
+        Of all rows together, for rows that are scored without `group`, with the calibrations of the segments and of
+        the rest in it. The rest stands for segments that are only seen later too.
 
     Raises
     ------
@@ -49,42 +53,103 @@ def calibrate_segments(rule: ThresholdRule, rows: CalibrationRows, min_rows: int
     --------
     >>> from vae_anomaly.decision.thresholds import Contamination
     >>> score = np.append(np.arange(500.0), 1_000 + np.arange(500.0))
-    >>> rows = CalibrationRows.from_arrays(score, group=["web"] * 500 + ["shop"] * 500)
+    >>> rows = CalibrationRows.from_arrays(score, group=["web"] * 500 + [f"shop {i}" for i in range(500)])
     >>> calibration = calibrate_segments(Contamination(0.01), rows)
-    >>> calibration.thresholds([0.0, 0.0, 0.0], ["web", "shop", "phone"])
-    array([ 494., 1494., 1489.])
+    >>> calibration.thresholds([0.0, 0.0, 0.0], ["web", "shop 7", "phone"])
+    array([ 494., 1494., 1494.])
     """
     check_params("calibrate_segments", {"min_rows": min_rows}, _MIN_ROWS)
     pooled = rule.calibrate(rows)
     if rows.group is None:
         return pooled
-    segments: dict[str, Calibration] = {}
-    too_few: list[str] = []
-    refused: dict[str, str] = {}
-    for name, index in _by_name(rows.group):
-        if len(index) < min_rows:
-            too_few.append(name)
-            continue
+    division = _Division(rule, rows, min_rows)
+    rest = division.settle(rows.group)
+    segments = {name: own.calibration for name, own in division.own.items()}
+    calibration = replace(pooled, segments=segments, rest=rest)
+    guarantee = replace(
+        pooled.guarantee.with_remarks(*_in_all(calibration, rows), *division.remarks()),
+        segments=tuple((name, part.guarantee) for name, part in segments.items()),
+        rest=None if rest is None else rest.guarantee,
+    )
+    return replace(calibration, guarantee=guarantee)
+
+
+@dataclass(frozen=True, eq=False)
+class _Segment:
+    """Rows with a threshold of their own."""
+
+    rows: NDArray[np.intp]
+    calibration: Calibration
+
+
+class _Division:
+    """Which segments have a threshold of their own, and why the others have none."""
+
+    def __init__(self, rule: ThresholdRule, rows: CalibrationRows, min_rows: int) -> None:
+        self.rule, self.rows, self.min_rows = rule, rows, min_rows
+        self.own: dict[str, _Segment] = {}
+        self.too_few: list[str] = []
+        self.refused: dict[str, str] = {}
+        self.joined: dict[str, str] = {}
+        self.nameless = 0
+
+    def settle(self, group: NDArray[np.object_]) -> Calibration | None:
+        """Calibrate the segments, then the rest; None if there is no rest beside a segment of its own."""
+        rest = np.ones(len(self.rows), dtype=bool)
+        for name, index in _by_name(group):
+            if self._calibrated(name, index):
+                rest[index] = False
+        self.nameless = sum(name is None for name in group)
+        while self.own and rest.any():
+            found = self._attempt(np.flatnonzero(rest))
+            if isinstance(found, Calibration):
+                return found
+            smallest = min(self.own, key=lambda name: (len(self.own[name].rows), name))
+            rest[self.own.pop(smallest).rows] = True
+            self.joined[smallest] = found
+        return None
+
+    def remarks(self) -> Iterator[str]:
+        """What to know of the rest."""
+        place = "in the rest" if self.own else "under the one threshold of all rows"
+        if self.too_few:
+            yield f"with fewer than {self.min_rows:,} rows, and so {place}: {_few(self.too_few)}"
+        if self.nameless:
+            yield f"without a segment, and so {place}: {self.nameless:,} rows"
+        for name in list(self.refused)[:_SHOWN]:
+            yield f"segment {name!r} is {place}, because: {self.refused[name]}"
+        if len(self.refused) > _SHOWN:
+            yield f"{len(self.refused) - _SHOWN:,} more segments are {place} for like reasons"
+        if self.joined:
+            first = next(iter(self.joined.values()))
+            yield f"the others being too few ({first}), also {place}: {_few(list(self.joined))}"
+        if self.too_few or self.nameless or self.refused:
+            yield f"of rows {place} all this holds together, and for none of their segments alone"
+
+    def _calibrated(self, name: str, index: NDArray[np.intp]) -> bool:
+        if len(index) < self.min_rows:
+            self.too_few.append(name)
+            return False
+        found = self._attempt(index)
+        if isinstance(found, str):
+            self.refused[name] = found
+            return False
+        self.own[name] = _Segment(index, found)
+        return True
+
+    def _attempt(self, index: NDArray[np.intp]) -> Calibration | str:
+        """A calibration of some of the rows, or why there is none."""
+        if len(index) < self.min_rows:
+            return f"{len(index):,} rows, where a threshold takes {self.min_rows:,}"
+        part = self.rows.take(index)
+        if not part.stands_for_normal:
+            return f"none of its {len(index):,} rows is normal and has a weight"
         try:
-            segments[name] = rule_of_segment(rule, len(index) / len(rows)).calibrate(rows.take(index))
+            if isinstance(self.rule, SharedRule):
+                return self.rule.calibrate_part(self.rows, index)
+            return self.rule.calibrate(part)
         except TableError as error:
-            refused[name] = str(error)
-    guarantee = pooled.guarantee.with_remarks(*_remarks(too_few, refused, min_rows))
-    reports = tuple((name, part.guarantee) for name, part in segments.items())
-    return replace(pooled, guarantee=replace(guarantee, segments=reports), segments=segments)
-
-
-def rule_of_segment(rule: ThresholdRule, share: float) -> ThresholdRule:
-    """The wish for a segment that has a share of the rows.
-
-    Examples
-    --------
-    >>> rule_of_segment(AlertBudget(200), share=0.25)
-    AlertBudget(n=50.0, per='day')
-    """
-    if isinstance(rule, AlertBudget) and isinstance(rule.per, str):
-        return replace(rule, n=rule.n * share)
-    return rule
+            return str(error)
 
 
 def _by_name(group: NDArray[np.object_]) -> list[tuple[str, NDArray[np.intp]]]:
@@ -97,16 +162,20 @@ def _by_name(group: NDArray[np.object_]) -> list[tuple[str, NDArray[np.intp]]]:
     return list(zip(names, np.split(in_order, cuts)[1:], strict=True))
 
 
-def _remarks(too_few: list[str], refused: dict[str, str], min_rows: int) -> list[str]:
-    remarks = []
-    if too_few:
-        shown = ", ".join(too_few[:_SHOWN]) + (", ..." if len(too_few) > _SHOWN else "")
-        remarks.append(
-            f"{len(too_few):,} segment(s) with fewer than {min_rows:,} rows have the pooled threshold ({shown}); it "
-            "promises nothing for one of them alone"
+def _in_all(calibration: Calibration, rows: CalibrationRows) -> Iterator[str]:
+    """A report is of one threshold at a time; a team works the alerts of all."""
+    if not calibration.segments:
+        yield "no segment has a threshold of its own"
+        return
+    yield "the lines above are of one threshold for all rows, which rows have that are scored without their segment"
+    if not isinstance(calibration.rule, BatchRule):
+        n_alerts = int(calibration.alerts(rows.score, rows.group).sum())
+        yield (
+            f"by the thresholds of the segments and of the rest together, {n_alerts:,} of the calibration rows alert "
+            f"({percent(n_alerts / len(rows))})"
         )
-    for name in list(refused)[:_SHOWN]:
-        remarks.append(f"segment {name!r} has the pooled threshold, because: {refused[name]}")
-    if len(refused) > _SHOWN:
-        remarks.append(f"{len(refused) - _SHOWN:,} more segments have the pooled threshold for like reasons")
-    return remarks
+
+
+def _few(names: list[str]) -> str:
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"{len(names):,} segment{'s' if len(names) > 1 else ''} ({shown})"

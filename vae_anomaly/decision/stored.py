@@ -14,6 +14,7 @@ from vae_anomaly.decision.guarantee import Guarantee
 from vae_anomaly.decision.thresholds import rule_from_json, rule_to_json
 from vae_anomaly.errors import ModelFileError, ParameterError
 
+_PARTS = {"rule", "segments", "rest", "report"}
 _INTACT = "Use the file as it was first written, or calibrate again."
 
 
@@ -23,9 +24,10 @@ def to_parts(calibration: Calibration) -> tuple[dict[str, Any], dict[str, NDArra
     Returns
     -------
     document : dict
-        The rule, the report and the names of the segments, as JSON values.
+        The rule, the report, and the rules of the segments and of the rest, as JSON values.
     arrays : dict of str to float64 ndarray
-        The calibration scores, ascending, and their weights if there are any, of all rows and of each segment.
+        The calibration scores, ascending, and their weights if there are any, of all rows, of each segment and of the
+        rest.
 
     Examples
     --------
@@ -39,9 +41,13 @@ def to_parts(calibration: Calibration) -> tuple[dict[str, Any], dict[str, NDArra
     for place, (name, part) in enumerate(calibration.segments.items()):
         arrays |= _arrays(f"segment{place}.", part)
         rules[name] = rule_to_json(part.rule)
+    rest = calibration.rest
+    if rest is not None:
+        arrays |= _arrays("rest.", rest)
     return {
         "rule": rule_to_json(calibration.rule),
         "segments": rules,
+        "rest": None if rest is None else rule_to_json(rest.rule),
         "report": calibration.guarantee.to_json(),
     }, arrays
 
@@ -54,15 +60,18 @@ def from_parts(document: Any, arrays: dict[str, NDArray[Any]]) -> Calibration:
     ModelFileError
         A part is missing, unknown, of another type, not finite or out of order.
     """
-    if not isinstance(document, dict) or set(document) != {"rule", "segments", "report"}:
-        found = sorted(document) if isinstance(document, dict) else type(document).__name__
-        raise ModelFileError(f"A calibration must be an object with 'rule', 'segments', 'report'. Found {found}.")
+    if not isinstance(document, dict) or set(document) != _PARTS:
+        found = sorted(map(str, document)) if isinstance(document, dict) else type(document).__name__
+        raise ModelFileError(f"A calibration must be an object with {sorted(_PARTS)}. Found {found}.")
     pooled = Guarantee.from_json(document["report"])
     reports, rules = dict(pooled.segments), document["segments"]
     if not isinstance(rules, dict) or list(rules) != list(reports):
         raise ModelFileError(f"The segments of a calibration must be those of its report, {list(reports)}. {_INTACT}")
+    if (pooled.rest is None) != (document["rest"] is None) or (pooled.rest is not None and not reports):
+        raise ModelFileError(f"A calibration must have a rest where its report has one, beside segments. {_INTACT}")
     parts = {name: _part(rules[name], reports[name], f"segment{place}.", arrays) for place, name in enumerate(reports)}
-    calibration = replace(_part(document["rule"], pooled, "", arrays), segments=parts)
+    rest = None if pooled.rest is None else _part(document["rest"], pooled.rest, "rest.", arrays)
+    calibration = replace(_part(document["rule"], pooled, "", arrays), segments=parts, rest=rest)
     expected = set(to_parts(calibration)[1])
     if set(arrays) != expected:
         raise ModelFileError(
@@ -83,8 +92,6 @@ def _part(rule: Any, report: Guarantee, prefix: str, arrays: dict[str, NDArray[A
         raise ModelFileError(f"The rule of a calibration is none: {error} {_INTACT}") from error
     if (report.threshold is None) != isinstance(known, BatchRule):
         raise ModelFileError(f"{known!r} cannot have the threshold {report.threshold}. {_INTACT}")
-    if report.threshold is not None and not np.isfinite(report.threshold):
-        raise ModelFileError(f"A threshold must be finite. Found {report.threshold}. {_INTACT}")
     score = _checked(f"{prefix}score", arrays)
     if (np.diff(score) < 0).any():
         raise ModelFileError(f"The calibration scores {prefix}score must be in ascending order. {_INTACT}")

@@ -18,7 +18,7 @@ Thresholds: TypeAlias = Mapping[str, float | Calibration]
 
 
 def places_of(thresholds: Thresholds | None, score: Floats) -> dict[str, float]:
-    """Where each threshold lies; a calibration with segments has one for each of them.
+    """Where each threshold lies; a calibration with segments has one for each of them and for the rest.
 
     Raises
     ------
@@ -66,7 +66,8 @@ def _places(name: str, given: Any, score: Floats) -> Iterator[tuple[str, float]]
             yield _of_batch(name, given, score)
         else:
             yield name, given.threshold
-        for segment, part in given.segments.items():
+        parts = [*given.segments.items(), *((("the rest", given.rest),) if given.rest is not None else ())]
+        for segment, part in parts:
             if part.threshold is not None:
                 yield f"{name}: {segment}", part.threshold
     elif Number().allows(given) and math.isfinite(given):
