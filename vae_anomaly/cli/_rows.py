@@ -182,10 +182,10 @@ def _groups_for(stored: StoredCalibration, table: pa.Table) -> NDArray[np.object
             f" {_few(table.column_names)}. Add it, or calibrate again without --segment-column."
         )
     group = segments(table, column)
-    pooled = [name for name in group if name not in known]
-    if pooled:
-        names = _few(sorted({name for name in pooled if name is not None})) or "missing"
-        note(f"{len(pooled):,} rows have the pooled threshold, their {column!r} having none of its own: {names}")
+    others = [name for name in group if name not in known]
+    if others:
+        names = _few(sorted({name for name in others if name is not None})) or "missing"
+        note(f"{len(others):,} rows have the threshold of the rest, their {column!r} having none of its own: {names}")
     return group
 
 
