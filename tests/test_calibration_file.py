@@ -239,6 +239,7 @@ DAMAGE = {
     "scores as 32-bit numbers": _array("score", lambda score: score.astype(np.float32)),
     "scores in two columns": _array("score", lambda score: score[:, None].copy()),
     "weights that are too large to add": _array("weight", lambda weight: np.full_like(weight, 1e308)),
+    "weights of zero alone": _array("weight", np.zeros_like),
     "a weight below zero": _array("weight", lambda weight: weight - 0.5),
 }
 

@@ -126,9 +126,9 @@ def _check_scores(part: Calibration) -> None:
             f"Expected calibration scores of 1 to {n_rows:,} rows, as the report has it. Found {len(part.score):,}."
         )
     with np.errstate(over="ignore"):
-        total = 0.0 if part.weight is None else part.weight.sum()
-    if not np.isfinite(total):
-        raise ModelFileError("Expected weights with a finite sum. Found numbers too large for one.")
+        total = 1.0 if part.weight is None else part.weight.sum()
+    if not 0 < total < np.inf:
+        raise ModelFileError(f"Expected weights with a finite sum above 0. Found {total:g}.")
 
 
 def _plain(rule: Mapping[str, Any]) -> dict[str, Any]:
