@@ -52,7 +52,7 @@ def weighted_order_statistic(score: Floats, weight: Floats, share: float) -> flo
     2.0
     """
     order = np.argsort(-score, kind="stable")
-    descending, reached = score[order], np.cumsum(weight[order])
+    descending, reached = score[order], np.cumsum(relative(weight[order]))
     last_of_ties = np.append(descending[1:] != descending[:-1], True)
     levels, above_or_at = descending[last_of_ties], reached[last_of_ties]
     above = np.append(0.0, above_or_at[:-1])
@@ -72,7 +72,7 @@ def weighted_bound(score: Floats, weight: Floats, rate: float, confidence: float
     """
     order = np.argsort(-score, kind="stable")
     order = order[weight[order] > 0]
-    descending, weights = score[order], weight[order]
+    descending, weights = score[order], relative(weight[order])
     last_of_ties = np.append(descending[1:] != descending[:-1], True)
     levels, reached = descending[last_of_ties], np.cumsum(weights)[last_of_ties]
     share = np.append(0.0, reached[:-1]) / reached[-1]
@@ -94,7 +94,20 @@ def effective_rows(weight: Floats) -> float:
     >>> effective_rows(np.array([1.0, 1.0, 0.0]))
     2.0
     """
+    weight = relative(weight)
     return float(weight.sum() ** 2 / np.square(weight).sum())
+
+
+def relative(weight: Floats) -> Floats:
+    """Weights beside the largest of them: only their ratios tell anything, and no square of theirs is out of range.
+
+    Examples
+    --------
+    >>> relative(np.array([1e300, 5e299]))
+    array([1. , 0.5])
+    """
+    beside: Floats = weight / weight.max()
+    return beside
 
 
 def rows_at_top(score: Floats, weight: Floats | None) -> float:
@@ -111,9 +124,9 @@ def rows_at_top(score: Floats, weight: Floats | None) -> float:
     if weight is None:
         return float(len(score))
     counts = weight > 0
-    score, weight = score[counts], weight[counts]
-    top = weight[score == score.max()] / weight.max()
-    return float((weight / weight.max()).sum() * top.sum() / np.square(top).sum())
+    score, weight = score[counts], relative(weight[counts])
+    top = weight[score == score.max()]
+    return float(weight.sum() * top.sum() / np.square(top).sum())
 
 
 def clopper_pearson(n_hits: float, n_rows: float, confidence: float) -> tuple[float, float]:

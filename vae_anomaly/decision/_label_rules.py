@@ -28,7 +28,6 @@ from vae_anomaly.decision.operating_points import OperatingPoints
 from vae_anomaly.errors import TableError
 
 _OPTIMISTIC = "the threshold was chosen on these very rows, so the figure is a little too good; check it on later ones"
-_RATE = Number(0, 1, open_low=True, open_high=True)
 _POSITIVE = Number(0, open_low=True, open_high=True)
 _Y: frozenset[str] = frozenset({"y"})
 
@@ -57,7 +56,7 @@ class FBeta:
     Parameters
     ----------
     beta : float, default=1.0
-        How many times as much recall counts as precision, above 0.
+        How many times as much recall counts as precision, in [0.001, 1000].
 
     References
     ----------
@@ -74,7 +73,7 @@ class FBeta:
     needs: ClassVar[frozenset[str]] = _Y
 
     def __post_init__(self) -> None:
-        check_params("FBeta", asdict(self), {"beta": (_POSITIVE,)})
+        check_params("FBeta", asdict(self), {"beta": (Number(0.001, 1_000),)})
 
     def calibrate(self, rows: CalibrationRows) -> Calibration:
         """Set the threshold; of equal ones that with the fewest alerts.
@@ -254,8 +253,8 @@ class ExpectedCost:
     alarm : float
         Cost of working an alert, of an anomaly too, above 0.
     prevalence : float, optional
-        Share of anomalies among the rows to come, in (0, 1). Needed without labels; with labels the rows are weighted
-        to it.
+        Share of anomalies among the rows to come, in [1e-9, 1). Needed without labels; with labels the rows are
+        weighted to it.
     auc : float, default=0.9
         Assumed quality of the ranking, in (0.5, 1). Only used without labels.
 
@@ -282,7 +281,7 @@ class ExpectedCost:
         rules = {
             "missed": (_POSITIVE, OneOf(("amount",))),
             "alarm": (_POSITIVE,),
-            "prevalence": (_RATE, OneOf((None,))),
+            "prevalence": (Number(1e-9, 1, open_high=True), OneOf((None,))),
             "auc": (Number(0.5, 1, open_low=True, open_high=True),),
         }
         check_params("ExpectedCost", asdict(self), rules)

@@ -104,7 +104,7 @@ def as_numbers(name: str, values: ArrayLike, n_rows: int | None = None) -> Float
     column = _column(name, values, n_rows)
     try:
         return column.astype(np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise TableError(f"{name!r} must hold numbers: found others ({error}). Convert or drop these rows.") from error
 
 

@@ -20,6 +20,7 @@ from vae_anomaly.decision._counts import (
     floor_of,
     guarantee_of,
     order_statistic,
+    relative,
     weighted_bound,
     weighted_order_statistic,
 )
@@ -210,7 +211,7 @@ class Contamination:
         else:
             n = effective_rows(rows.weight)
             threshold = weighted_order_statistic(rows.score, rows.weight, self.share)
-            share = float(rows.weight[rows.score > threshold].sum() / rows.weight.sum())
+            share = float(np.average(rows.score > threshold, weights=relative(rows.weight)))
         guarantee = guarantee_of(
             self,
             rows,

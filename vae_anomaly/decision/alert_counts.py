@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -87,10 +88,13 @@ def _alerts(alert: ArrayLike) -> Booleans:
     column = np.asarray(alert)
     if column.ndim != 1 or not len(column):
         raise TableError(f"'alert' must be one column with at least one row: found shape {column.shape}.")
-    if not np.isin(column, (0, 1)).all():
-        other = column[~np.isin(column, (0, 1))][0]
+    if column.dtype == object:  # which may hold anything, a missing value that cannot be compared included
+        told = np.array([isinstance(value, Real | np.bool_) and value in (0, 1) for value in column])
+    else:
+        told = np.isin(column, (0, 1))
+    if not told.all():
         raise TableError(
-            f"'alert' must be True for an alert and False for any other row: found {other!r}. Flags of scikit-learn "
-            "are turned into that by predict(X) == -1."
+            f"'alert' must be True for an alert and False for any other row: found {column[~told][0]!r}. Flags of "
+            "scikit-learn are turned into that by predict(X) == -1."
         )
     return column.astype(bool)

@@ -34,6 +34,7 @@ from vae_anomaly.errors import ParameterError, TableError
 
 _PER: tuple[Rule, ...] = (OneOf(tuple(UNITS)), Number(1, integer=True))
 _COUNT = (Number(1, integer=True),)
+_MOST_ROWS = 2**62  # that can be counted
 
 
 @dataclass(frozen=True)
@@ -257,7 +258,7 @@ class BudgetStream:
 
     def _places(self, n_rows: int, time: ArrayLike | None) -> NDArray[np.int64]:
         if not isinstance(self.per, str):
-            return (self._seen + np.arange(n_rows, dtype=np.int64)) // self.per
+            return (self._seen + np.arange(n_rows, dtype=np.int64)) // min(self.per, _MOST_ROWS)
         return period_of(_times_of(n_rows, time, self.per), self.per)
 
 
@@ -301,7 +302,7 @@ def top_k_per_period(
     if isinstance(per, str):
         place = period_of(_times_of(len(scores), time, per), per)
     else:
-        place = np.arange(len(scores), dtype=np.int64) // per
+        place = np.arange(len(scores), dtype=np.int64) // min(per, _MOST_ROWS)
     order = np.lexsort((-scores, place))
     starts = np.flatnonzero(np.append(True, np.diff(place[order]) > 0))[: len(scores)]
     rank = np.arange(len(scores)) - np.repeat(starts, np.diff(np.append(starts, len(scores))))

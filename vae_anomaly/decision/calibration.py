@@ -167,7 +167,8 @@ class Calibration:
             As in `thresholds`.
         """
         scores, thresholds = as_scores(score), self.thresholds(score, group)
-        return np.subtract(scores, thresholds, out=np.zeros(len(scores)), where=scores != thresholds)
+        with np.errstate(over="ignore"):  # further apart than any number says is infinitely far
+            return np.subtract(scores, thresholds, out=np.zeros(len(scores)), where=scores != thresholds)
 
     def p_value(self, score: ArrayLike, group: ArrayLike | None = None) -> Floats:
         """Conformal p-value of each score: how rare it is among the calibration rows that stand for normal ones.

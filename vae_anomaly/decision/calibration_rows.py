@@ -13,6 +13,13 @@ from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision._labelled import Booleans, Floats, as_labels
 from vae_anomaly.errors import TableError
 
+_EARLIEST, _LATEST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
+"""What nanoseconds in 64 bits can say, in whole years."""
+
+_ZONE = (
+    "'time' must be without a time zone, found one. Drop it: frame[column].dt.tz_localize(None) in pandas, "
+    "dt.replace_time_zone(None) in polars."
+)
 _CONTAMINATION = {"contamination": (Number(0, 0.5), OneOf((None,)))}
 
 
@@ -187,19 +194,28 @@ def as_times(time: ArrayLike, n_rows: int | None = None) -> NDArray[np.datetime6
     >>> as_times(["2026-03-01", "2026-03-01T12:30"]).astype("datetime64[m]")
     array(['2026-03-01T00:00', '2026-03-01T12:30'], dtype='datetime64[m]')
     """
+    # NumPy would turn the times of polars and pyarrow to UTC without a word, and days would begin at another hour.
+    zone = getattr(getattr(time, "dtype", None), "time_zone", None) or getattr(getattr(time, "type", None), "tz", None)
+    if zone is not None:
+        raise TableError(_ZONE)
     column = _column("time", time, n_rows)
-    if len(column) and getattr(column[0], "tzinfo", None) is not None:
-        raise TableError("'time' must be without a time zone, found one. Drop it: frame[column].dt.tz_localize(None).")
-    dates = isinstance(column[0], dt.date | str | np.datetime64) if len(column) and column.dtype == object else False
-    if not (np.issubdtype(column.dtype, np.datetime64) or column.dtype.kind in "UT" or dates or not len(column)):
-        raise TableError(
-            f"'time' must hold dates or times, found {column.dtype}. Convert it first, for example "
-            "pandas.to_datetime(seconds, unit='s')."
-        )
+    if not len(column):
+        return column.astype("datetime64[ns]")
+    if column.dtype.kind in "OUT":
+        column = np.array([_moment(value) for value in column.tolist()], dtype=object)
+    elif column.dtype.kind != "M":
+        raise _no_moment(column.dtype)
     try:
-        times = column.astype(str if column.dtype.kind == "T" else column.dtype).astype("datetime64[ns]")
+        seconds = column.astype("datetime64[s]")
     except (TypeError, ValueError) as error:
         raise TableError(f"'time' must hold dates or times, found others ({error}). Convert or drop them.") from error
+    far = (seconds < _EARLIEST) | (seconds > _LATEST)
+    if far.any():
+        raise TableError(
+            f"'time' must lie between {_EARLIEST} and {_LATEST}: found {seconds[far][0]} at row {far.argmax()}. "
+            "Correct or drop it."
+        )
+    times = column.astype("datetime64[ns]")
     missing = np.isnat(times)
     if missing.any():
         raise TableError(
@@ -207,6 +223,25 @@ def as_times(time: ArrayLike, n_rows: int | None = None) -> NDArray[np.datetime6
             "Fill them in, or drop these rows."
         )
     return times
+
+
+def _moment(value: Any) -> Any:
+    """A date, a time or text of one; None where it is missing."""
+    if value is None or value is np.nan or str(value) == "NaT":
+        return None
+    if not isinstance(value, dt.date | str | np.datetime64):
+        raise _no_moment(type(value).__name__)
+    # Text has a time zone behind its time: 2026-03-01T12:30Z, or +01:00.
+    if getattr(value, "tzinfo", None) is not None or (isinstance(value, str) and set(value[10:]) & set("Zz+-")):
+        raise TableError(_ZONE)
+    return value
+
+
+def _no_moment(found: Any) -> TableError:
+    return TableError(
+        f"'time' must hold dates or times, found {found}. Convert it first, for example "
+        "pandas.to_datetime(seconds, unit='s')."
+    )
 
 
 def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.object_]:
@@ -223,26 +258,37 @@ def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.objec
     array(['276', None, '40'], dtype=object)
     """
     column = _column("group", group, n_rows)
-    if column.dtype == object:
-        names: dict[Any, str | None] = {}
-        for value in column:
-            if value not in names:  # two NaN are two keys, which costs nothing but room
-                names[value] = _segment_name(value)
-        return np.array([names[value] for value in column], dtype=object)
-    distinct, place = np.unique(column, return_inverse=True)
-    return np.array([_segment_name(value) for value in distinct.tolist()], dtype=object)[place]
+    if column.dtype != object:
+        distinct, place = np.unique(column, return_inverse=True)
+        return np.array([_segment_name(value) for value in distinct.tolist()], dtype=object)[place]
+    names: dict[tuple[type, Any], str | None] = {}  # True and 1 are equal, but not one name
+    try:
+        keys = [(type(value), value) for value in column]
+        for key in keys:
+            if key not in names:  # two NaN are two keys, which costs nothing but room
+                names[key] = _segment_name(key[1])
+    except (TypeError, ValueError) as error:
+        raise TableError(
+            f"'group' must hold names of segments: found others ({error}). Convert them to text."
+        ) from error
+    return np.array([names[key] for key in keys], dtype=object)
 
 
 def _segment_name(value: Any) -> str | None:
     # NaN and NaT differ from themselves, and pandas' NA will not say.
-    if value is None or str(value) == "<NA>" or value != value:
+    if value is None or type(value).__name__ == "NAType" or value != value:
         return None
     # A gap turns a column of whole numbers into floats; its segments are still the same.
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
 def _column(name: str, values: ArrayLike, n_rows: int | None) -> NDArray[Any]:
-    column = np.asarray(values)
+    try:
+        column = np.asarray(values)
+    except ValueError as error:  # lists of several lengths
+        raise TableError(
+            f"{name!r} must be one column: found another ({error}). Give one value for each row."
+        ) from error
     if column.ndim != 1:
         raise TableError(f"{name!r} must be one column: found shape {column.shape}. Give one value for each row.")
     if n_rows is not None and len(column) != n_rows:
@@ -253,8 +299,11 @@ def _column(name: str, values: ArrayLike, n_rows: int | None) -> NDArray[Any]:
 def _numbers(name: str, values: ArrayLike, n_rows: int | None) -> Floats:
     column = _column(name, values, n_rows)
     try:
-        return column.astype(np.float64)
-    except (TypeError, ValueError) as error:
+        if column.dtype.kind in "cmM":
+            raise TypeError(str(column.dtype))
+        with np.errstate(over="ignore"):  # what is too large for a float becomes infinite, which is told
+            return column.astype(np.float64)
+    except (OverflowError, TypeError, ValueError) as error:
         raise TableError(f"{name!r} must hold numbers: found others ({error}). Convert or drop these rows.") from error
 
 

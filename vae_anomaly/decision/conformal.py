@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -124,14 +125,19 @@ def recency_weights(time: ArrayLike, half_life: dt.timedelta | np.timedelta64) -
     array([0.25, 0.5 , 1.  ])
     """
     times = as_times(time)
-    if not isinstance(half_life, dt.timedelta | np.timedelta64) or not np.timedelta64(half_life) > np.timedelta64(0):
+    try:
+        span = float(np.timedelta64(half_life) / np.timedelta64(1, "us"))
+    except (OverflowError, TypeError, ValueError):  # no time span, or one of months, which have no fixed length
+        span = math.nan
+    if not isinstance(half_life, dt.timedelta | np.timedelta64) or not span > 0:
         raise ParameterError(
-            "The 'half_life' parameter of recency_weights must be a datetime.timedelta or numpy.timedelta64 above 0. "
-            f"Got {half_life!r} instead."
+            "The 'half_life' parameter of recency_weights must be a datetime.timedelta or numpy.timedelta64 above 0, "
+            f"in days or less. Got {half_life!r} instead."
         )
     if not len(times):
         raise TableError("Expected times of calibration rows, found none.")
-    age = (times.max() - times) / np.timedelta64(half_life).astype("timedelta64[ns]")
+    coarse = times.astype("datetime64[us]")  # nanoseconds of several centuries do not fit in 64 bits
+    age = (coarse.max() - coarse) / np.timedelta64(1, "us") / span
     weights: Floats = np.exp2(-age)
     return weights
 

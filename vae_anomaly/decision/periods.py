@@ -87,7 +87,7 @@ def covered_by_rows(n_rows: int, per: int, time: NDArray[np.datetime64] | None =
         rank[np.argsort(time, kind="stable")] = np.arange(n_rows)
     exposure = np.ones(-(-n_rows // per))
     exposure[-1] = ((n_rows - 1) % per + 1) / per
-    return Coverage(rank // per, exposure)
+    return Coverage(rank // min(per, n_rows), exposure)
 
 
 def n_periods(time: ArrayLike, per: str) -> float:

@@ -93,7 +93,7 @@ def _part(rule: Any, report: Guarantee, prefix: str, arrays: dict[str, NDArray[A
     if (report.threshold is None) != isinstance(known, BatchRule):
         raise ModelFileError(f"{known!r} cannot have the threshold {report.threshold}. {_INTACT}")
     score = _checked(f"{prefix}score", arrays)
-    if (np.diff(score) < 0).any():
+    if (score[1:] < score[:-1]).any():
         raise ModelFileError(f"The calibration scores {prefix}score must be in ascending order. {_INTACT}")
     if f"{prefix}weight" not in arrays:
         return Calibration(known, report, score)
