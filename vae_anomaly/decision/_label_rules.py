@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.stats import norm
@@ -20,7 +20,7 @@ from vae_anomaly.decision._counts import (
     order_statistic,
 )
 from vae_anomaly.decision._labelled import Booleans, Floats, check_both_classes
-from vae_anomaly.decision.calibration import Calibration, calibrated
+from vae_anomaly.decision.calibration import Calibration, ThresholdRule, calibrated
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import percent
 from vae_anomaly.decision.metrics import prevalence_weights
@@ -47,6 +47,14 @@ def _remarks(rows: CalibrationRows, n_alerts: int, n_hits: int, n_anomalies: int
     yield _OPTIMISTIC
     if rows.weight is not None:
         yield UNUSED_WEIGHTS
+
+
+def _at(rule: ThresholdRule, rows: CalibrationRows, points: OperatingPoints, place: int, **said: Any) -> Calibration:
+    """The calibration at one of the points, whose report has the precision and the recall there."""
+    n_alerts, n_hits = int(points.n_alerts[place]), int(points.n_hits[place])
+    remarks = _remarks(rows, n_alerts, n_hits, n_anomalies=int(points.n_hits[-1]))
+    guarantee = guarantee_of(rule, rows, float(points.threshold[place]), remarks=remarks, **said)
+    return calibrated(rule, rows, guarantee)
 
 
 @dataclass(frozen=True)
@@ -97,17 +105,16 @@ class FBeta:
         points, n_anomalies, square = OperatingPoints.of(rows.score, y), int(y.sum()), self.beta**2
         score = (1 + square) * points.n_hits / (square * n_anomalies + points.n_alerts)
         best = int(score.argmax())
-        guarantee = guarantee_of(
+        return _at(
             self,
             rows,
-            float(points.threshold[best]),
+            points,
+            best,
             asked=f"the highest F{self.beta:g} on labelled rows",
             quantity=f"F{self.beta:g}",
             holds="nothing beyond the calibration rows, on which no other threshold does better",
             estimate=float(score[best]),
-            remarks=_remarks(rows, int(points.n_alerts[best]), int(points.n_hits[best]), n_anomalies),
         )
-        return calibrated(self, rows, guarantee)
 
 
 @dataclass(frozen=True)
@@ -162,20 +169,18 @@ class PrecisionAt:
                 "rows."
             )
         chosen = int(reached[-1])
-        n_alerts, n_hits = int(points.n_alerts[chosen]), int(points.n_hits[chosen])
-        guarantee = guarantee_of(
+        return _at(
             self,
             rows,
-            float(points.threshold[chosen]),
+            points,
+            chosen,
             asked=f"at least {percent(self.precision)} of the alerts are anomalies, with as many alerts as that allows",
             quantity="precision",
             holds="the precision on the calibration rows is what was asked; for rows to come see the bounds",
             estimate=float(precision[chosen]),
-            interval=clopper_pearson(n_hits, n_alerts, CONFIDENCE),
+            interval=clopper_pearson(int(points.n_hits[chosen]), int(points.n_alerts[chosen]), CONFIDENCE),
             assumptions=("the share of anomalies stays the same",),
-            remarks=_remarks(rows, n_alerts, n_hits, int(y.sum())),
         )
-        return calibrated(self, rows, guarantee)
 
 
 @dataclass(frozen=True)
@@ -221,20 +226,19 @@ class RecallAt:
         y = _labels(self, rows)
         points, n_anomalies = OperatingPoints.of(rows.score, y), int(y.sum())
         chosen = int(np.flatnonzero(points.n_hits >= self.recall * n_anomalies - 1e-9)[0])
-        n_alerts, n_hits = int(points.n_alerts[chosen]), int(points.n_hits[chosen])
-        guarantee = guarantee_of(
+        n_hits = int(points.n_hits[chosen])
+        return _at(
             self,
             rows,
-            float(points.threshold[chosen]),
+            points,
+            chosen,
             asked=f"at least {percent(self.recall)} of the anomalies alert, with as few alerts as that allows",
             quantity="recall",
             holds="the recall on the calibration rows is what was asked; for rows to come see the bounds",
             estimate=n_hits / n_anomalies,
             interval=clopper_pearson(n_hits, n_anomalies, CONFIDENCE),
             assumptions=("anomalies to come are like those of the calibration rows",),
-            remarks=_remarks(rows, n_alerts, n_hits, n_anomalies),
         )
-        return calibrated(self, rows, guarantee)
 
 
 @dataclass(frozen=True)
@@ -326,24 +330,22 @@ class ExpectedCost:
         lost = np.where(y, self._losses(rows), 0.0)
         points = OperatingPoints.of(rows.score, y)
         best = int((self.alarm * points.sums(weight) - points.sums(weight * lost)).argmin())
-        threshold = float(points.threshold[best])
-        cost = np.where(rows.score > threshold, self.alarm, lost)
+        cost = np.where(rows.score > points.threshold[best], self.alarm, lost)
         mean = float(np.average(cost, weights=weight))
         error = float(np.sqrt(np.square(weight * (cost - mean)).sum()) / weight.sum())
         spread = float(norm.ppf(CONFIDENCE)) * error
-        guarantee = guarantee_of(
+        return _at(
             self,
             rows,
-            threshold,
+            points,
+            best,
             asked=self._asked(),
             quantity="cost per row",
             holds="nothing beyond the calibration rows, on which no other threshold costs less",
             estimate=mean,
             interval=(max(0.0, mean - spread), mean + spread),
             assumptions=("the bounds are by the normal approximation",),
-            remarks=_remarks(rows, int(points.n_alerts[best]), int(points.n_hits[best]), int(y.sum())),
         )
-        return calibrated(self, rows, guarantee)
 
     def _modelled(self, rows: CalibrationRows, pi: float) -> Calibration:
         a = 1 / self.auc - 1
