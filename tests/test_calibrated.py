@@ -532,6 +532,10 @@ def test_a_search_over_the_detector_ranks_by_labels_and_learns_without_them():
         ({"rule": 0.01}, {}, "must be a threshold rule"),
         ({"assumed_contamination": 0.6}, {}, r"a number in \[0, 0.5\] or None"),
         ({"min_segment_rows": 0}, {}, "'min_segment_rows' parameter"),
+        ({"random_state": "x"}, {}, "'random_state' parameter"),
+        ({"cv": [1, 2]}, {}, "must give pairs of rows"),
+        ({"cv": [(np.arange(10), np.arange(10, 3_000))]}, {}, "positions of the .* rows, from 0 on: found 10 to 2,999"),
+        ({}, {"split_groups": [[1], [1, 2]]}, "'split_groups' must hold one value for each row"),
         ({"use_y": "yes"}, {}, "'use_y' parameter"),
     ],
 )

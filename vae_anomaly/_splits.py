@@ -76,7 +76,12 @@ def splits(cv: Any, X: Any, y: Any, n_rows: int, beside: Beside, random_state: A
         if isinstance(cv, (float, np.floating)):
             return (_share(float(cv), n_rows, beside, random_state),)
         return _folds(int(cv), n_rows, beside, random_state)
-    pairs = [(np.sort(train), np.sort(test)) for train, test in check_cv(cv).split(X, y, beside.group)]
+    try:
+        pairs = [(np.sort(train), np.sort(test)) for train, test in check_cv(cv).split(X, y, beside.group)]
+    except TypeError as error:
+        raise ParameterError(
+            f"The 'cv' of CalibratedDetector must give pairs of rows, to learn from and to calibrate on: {error}."
+        ) from error
     return _checked([Split(train, test) for train, test in pairs], n_rows)
 
 
@@ -176,6 +181,12 @@ def _checked(found: Sequence[Split], n_rows: int) -> tuple[Split, ...]:
         raise ParameterError(
             "The 'cv' of CalibratedDetector must give rows to learn from and rows to calibrate on: found a part with "
             "none. Choose another splitter."
+        )
+    beyond = [part for split in found for part in (split.train, split.calibration) if part[0] < 0 or part[-1] >= n_rows]
+    if beyond:
+        raise ParameterError(
+            f"The 'cv' of CalibratedDetector must give positions of the {n_rows:,} rows, from 0 on: found "
+            f"{beyond[0][0]:,} to {beyond[0][-1]:,}. Make the splits from these rows."
         )
     counted = np.bincount(calibration_rows(found), minlength=n_rows)
     seen = sum(len(np.intersect1d(split.train, split.calibration)) for split in found)

@@ -133,10 +133,13 @@ def whole_groups(split_groups: Any, n_rows: int) -> NDArray[np.intp] | None:
     """
     if split_groups is None:
         return None
-    column = np.asarray(split_groups)
+    try:
+        column = np.asarray(split_groups)
+        codes = np.asarray(pd.factorize(column)[0] if column.ndim == 1 else (), dtype=np.intp)
+    except (TypeError, ValueError) as error:
+        raise TableError(f"'split_groups' must hold one value for each row: {error}. Make them text.") from error
     if column.shape != (n_rows,):
         raise TableError(f"'split_groups' must have one entry for each of the {n_rows} rows: found {column.shape}.")
-    codes = np.asarray(pd.factorize(column)[0], dtype=np.intp)
     if (codes < 0).any():
         raise TableError(
             f"'split_groups' must be known for every row: row {(codes < 0).argmax()} and {int((codes < 0).sum())} in "

@@ -20,7 +20,7 @@ from vae_anomaly._alerts import ranked_alerts
 from vae_anomaly._calibration_file import KeptInModelFile
 from vae_anomaly._found import FoundByCalibration
 from vae_anomaly._held_out import HeldOut, fit_arguments, of_fitted, of_splits, seeded
-from vae_anomaly._params import Number, OneOf, check_params
+from vae_anomaly._params import Instance, Number, OneOf, check_params
 from vae_anomaly._splits import Beside, Splitter, calibration_rows, described, splits
 from vae_anomaly._wishes import (
     RuleOrNone,
@@ -45,6 +45,11 @@ _PARAMS = {
     "assumed_contamination": (Number(0, 0.5), OneOf((None,))),
     "use_y": (OneOf((True, False)),),
     "min_segment_rows": (Number(1, integer=True),),
+    "random_state": (
+        Number(0, 2**32 - 1, integer=True),
+        Instance((np.random.RandomState,), "a RandomState"),
+        OneOf((None,)),
+    ),
 }
 
 

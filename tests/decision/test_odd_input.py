@@ -99,6 +99,12 @@ def test_what_is_no_column_of_numbers_is_refused(score):
         CalibrationRows.from_arrays([1.0, 2.0], y=score)
 
 
+@pytest.mark.parametrize("name", ["amount", "weight"])
+def test_numbers_that_cannot_be_added_up_are_refused(name):
+    with pytest.raises(TableError, match=f"Every '{name}' must be small enough for their sum: found 1e\\+308 at row 1"):
+        CalibrationRows.from_arrays([1.0, 2.0], **{name: [1.0, 1e308]})
+
+
 @pytest.mark.parametrize(
     ("group", "names"),
     [

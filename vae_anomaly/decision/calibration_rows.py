@@ -13,6 +13,9 @@ from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision._labelled import Booleans, Floats, as_labels
 from vae_anomaly.errors import TableError
 
+_MOST = 1e303
+"""Of a sum, so that a thousandth of a per cent as prevalence can still weight it."""
+
 _EARLIEST, _LATEST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
 """What nanoseconds in 64 bits can say, in whole years."""
 
@@ -323,6 +326,11 @@ def _not_negative(name: str, values: ArrayLike, n_rows: int) -> Floats:
     if (numbers < 0).any():
         raise TableError(
             f"Every {name!r} must be 0 or more: found {numbers.min():g} at row {numbers.argmin()}. Correct or drop it."
+        )
+    if len(numbers) and numbers.max() > _MOST / len(numbers):
+        raise TableError(
+            f"Every {name!r} must be small enough for their sum: found {numbers.max():g} at row {numbers.argmax()}. "
+            "Correct or drop it, or take a larger unit."
         )
     return numbers
 
