@@ -170,8 +170,9 @@ def _in_all(calibration: Calibration, rows: CalibrationRows) -> Iterator[str]:
     yield "the lines above are of one threshold for all rows, which rows have that are scored without their segment"
     if not isinstance(calibration.rule, BatchRule):
         n_alerts = int(calibration.alerts(rows.score, rows.group).sum())
+        parts = "the segments" if calibration.rest is None else "the segments and of the rest"
         yield (
-            f"by the thresholds of the segments and of the rest together, {n_alerts:,} of the calibration rows alert "
+            f"by the thresholds of {parts} together, {n_alerts:,} of the calibration rows alert "
             f"({percent(n_alerts / len(rows))})"
         )
 
