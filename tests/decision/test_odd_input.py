@@ -65,9 +65,10 @@ def test_a_time_zone_is_refused_wherever_it_stands(time):
         ([dt.date(9999, 12, 31)], "found 9999"),
         (objects(dt.date(2026, 3, 1), 5), "found int"),
         (objects(NOON, pd.NaT), "row 1 and 1 in all have none"),
-        (objects(None), "have none"),
+        (objects(None, pd.NA, np.nan, NOON), "row 0 and 3 in all have none"),
+        (objects(NOON, [1, 2]), "found list"),
     ],
-    ids=["datetimes", "text", "dates", "a number", "a gap", "only gaps"],
+    ids=["datetimes", "text", "dates", "a number", "a gap", "gaps", "a list"],
 )
 def test_what_is_no_time_or_too_far_away_is_never_another_time(time, told):
     with pytest.raises(TableError, match=told):

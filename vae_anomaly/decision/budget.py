@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -102,20 +103,19 @@ class AlertBudget:
         """
         return self._calibrated(rows, self._covered(rows))
 
-    def calibrate_part(self, rows: CalibrationRows, part: NDArray[np.intp]) -> Calibration:
-        """Set the threshold of a segment, whose part of the budget is the part that it has of the rows.
+    def for_parts(self, rows: CalibrationRows) -> Callable[[NDArray[np.intp]], Calibration]:
+        """What sets the threshold of a segment, whose part of the budget is the part that it has of the rows.
 
         Parameters
         ----------
         rows : CalibrationRows
-            All rows. They say which periods there were, also those in which the segment had no row.
-        part : int ndarray of shape (n_segment,)
-            Positions of the rows of the segment.
+            All rows. They say which periods there were, also those in which a segment had no row.
 
         Returns
         -------
-        Calibration
-            Of these rows. The parts of all segments add up to the budget, less what rounding down leaves over.
+        callable
+            From the positions of the rows of a segment to their calibration. The parts of all segments add up to the
+            budget, less what rounding down leaves over.
 
         Raises
         ------
@@ -123,9 +123,14 @@ class AlertBudget:
             As in `calibrate`.
         """
         if not isinstance(self.per, str):
-            return self.calibrate(rows.take(part))  # among its own rows the budget is the same
-        own = replace(self, n=self.n * len(part) / len(rows))
-        return own._calibrated(rows.take(part), self._covered(rows).take(part))
+            return lambda part: self.calibrate(rows.take(part))  # among its own rows the budget is the same
+        covered = self._covered(rows)
+
+        def calibrate(part: NDArray[np.intp]) -> Calibration:
+            own = replace(self, n=self.n * len(part) / len(rows))
+            return own._calibrated(rows.take(part), covered.take(part))
+
+        return calibrate
 
     def _covered(self, rows: CalibrationRows) -> Coverage:
         if isinstance(self.per, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -41,8 +41,8 @@ class BatchRule(Protocol):
 class SharedRule(Protocol):
     """A rule whose wish is one for all rows: a segment gets the part of it that it has of the rows."""
 
-    def calibrate_part(self, rows: CalibrationRows, part: NDArray[np.intp]) -> Calibration:
-        """Set the threshold of the rows at the positions `part`."""
+    def for_parts(self, rows: CalibrationRows) -> Callable[[NDArray[np.intp]], Calibration]:
+        """What sets the threshold of some of the rows, by their positions."""
         ...
 
 

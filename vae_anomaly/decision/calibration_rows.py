@@ -230,14 +230,14 @@ def as_times(time: ArrayLike, n_rows: int | None = None) -> NDArray[np.datetime6
 
 def _moment(value: Any) -> Any:
     """A date, a time or text of one; None where it is missing."""
-    if value is None or value is np.nan or str(value) == "NaT":
-        return None
     if not isinstance(value, dt.date | str | np.datetime64):
+        if value is None or value is np.nan or type(value).__name__ == "NAType":
+            return None
         raise _no_moment(type(value).__name__)
     # Text has a time zone behind its time: 2026-03-01T12:30Z, or +01:00.
     if getattr(value, "tzinfo", None) is not None or (isinstance(value, str) and set(value[10:]) & set("Zz+-")):
         raise TableError(_ZONE)
-    return value
+    return None if value != value else value  # NaT differs from itself
 
 
 def _no_moment(found: Any) -> TableError:

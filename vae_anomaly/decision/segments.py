@@ -86,7 +86,10 @@ class _Division:
     """Which segments have a threshold of their own, and why the others have none."""
 
     def __init__(self, rule: ThresholdRule, rows: CalibrationRows, min_rows: int) -> None:
-        self.rule, self.rows, self.min_rows = rule, rows, min_rows
+        self.rows, self.min_rows = rows, min_rows
+        self.calibrate_part = (
+            rule.for_parts(rows) if isinstance(rule, SharedRule) else lambda index: rule.calibrate(rows.take(index))
+        )
         self.own: dict[str, _Segment] = {}
         self.too_few: list[str] = []
         self.refused: dict[str, str] = {}
@@ -141,13 +144,10 @@ class _Division:
         """A calibration of some of the rows, or why there is none."""
         if len(index) < self.min_rows:
             return f"{len(index):,} rows, where a threshold takes {self.min_rows:,}"
-        part = self.rows.take(index)
-        if not part.stands_for_normal:
+        if not self.rows.take(index).stands_for_normal:
             return f"none of its {len(index):,} rows is normal and has a weight"
         try:
-            if isinstance(self.rule, SharedRule):
-                return self.rule.calibrate_part(self.rows, index)
-            return self.rule.calibrate(part)
+            return self.calibrate_part(index)
         except TableError as error:
             return str(error)
 
