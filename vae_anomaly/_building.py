@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+from operator import itemgetter
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from vae_anomaly._rules import step_budget, trim_shares
+from vae_anomaly._rules import rows_of_an_exemplar, step_budget, trim_shares
 from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.latent import Posterior
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
+from vae_anomaly.model.objective import posterior
 from vae_anomaly.table.layout import EncodedTable, Layout
 from vae_anomaly.training.device import training_dtype
-from vae_anomaly.training.rows import RowMeasure
+from vae_anomaly.training.rows import RowMeasure, RowSource
 from vae_anomaly.training.trainer import TrainingConfig
 
 
@@ -21,10 +26,36 @@ def new_model(detector: Any, layout: Layout, table: EncodedTable, measure: RowMe
     # A latent space wider than the table would only learn to copy it.
     latent = min(detector.latent, max(2, layout.n_parts))
     hidden = tuple(int(width) for width in detector.hidden)
-    n_exemplars = min(detector.n_exemplars, math.ceil(measure.total))
+    n_exemplars = min(detector.n_exemplars, math.ceil(measure.total / rows_of_an_exemplar(detector.contamination)))
     model = TabularVAE(layout, NetworkConfig(detector.n_members, hidden, latent, float(detector.dof), n_exemplars))
     model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
     return model
+
+
+def exemplar_candidates(detector: Any, model: TabularVAE, rows: RowSource, measure: RowMeasure) -> Batch:
+    """The rows of each member that its exemplars are chosen among."""
+    n_rows = model.prior.n_exemplars * rows_of_an_exemplar(detector.contamination)
+    return next(rows.batches(measure.exemplars(n_rows)[None]))
+
+
+@torch.no_grad()
+def remember_exemplars(model: TabularVAE, candidates: Batch, weight: NDArray[np.float64]) -> None:
+    """Take as exemplars, for each member, the candidates that fit the ensemble best: all of them, if they are no more.
+
+    A row that fits worse than half of the others is no example of what is usual, and an anomaly among the exemplars
+    would vouch for those like it. Rousseeuw (1985), "Multivariate estimation with high breakdown point", rests the
+    minimum covariance determinant on the better half of the rows for the same reason.
+    """
+    weights = torch.as_tensor(weight, dtype=torch.float32, device=model.device)
+    mu, log_var = [], []
+    for member in range(model.config.n_members):
+        own = candidates.map(itemgetter(slice(member, member + 1))).map(lambda block: block.to(model.device))
+        q = posterior(model, own)
+        fit = (model.decoder(q.mu).log_prob(own) @ weights).mean(0)
+        chosen = fit.topk(model.prior.n_exemplars).indices.sort().values
+        mu.append(q.mu[member, chosen])
+        log_var.append(q.log_var[member, chosen])
+    model.prior.remember(Posterior(torch.stack(mu), torch.stack(log_var)))
 
 
 def training_config(

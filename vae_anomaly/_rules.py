@@ -74,6 +74,17 @@ def trim_shares(contamination: float | str, n_epochs: float) -> tuple[float, flo
     return min(0.5, contamination + TRIM_MARGIN * often) if contamination else 0.0, 0.0
 
 
+def rows_of_an_exemplar(contamination: float | str) -> int:
+    """How many rows an exemplar is the best of: of two where there may be anomalies among them.
+
+    Examples
+    --------
+    >>> rows_of_an_exemplar("auto"), rows_of_an_exemplar(0.0)
+    (2, 1)
+    """
+    return 1 if contamination == 0 else 2
+
+
 def step_budget(
     contamination: float | str, max_steps: int, max_epochs: float | None, batch_size: int, n_rows: float
 ) -> int:

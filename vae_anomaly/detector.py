@@ -10,14 +10,13 @@ from typing import Any, Self
 import narwhals as nw
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from vae_anomaly._building import new_model, training_config
+from vae_anomaly._building import exemplar_candidates, new_model, remember_exemplars, training_config
 from vae_anomaly._inputs import as_array, frequency_weights
 from vae_anomaly._known import KnownHead, cells, set_apart
 from vae_anomaly._params import check_params
@@ -26,8 +25,8 @@ from vae_anomaly._stored import contents, restored
 from vae_anomaly._watching import SklearnTasks, Watching
 from vae_anomaly.artifact import read_artifact, write_artifact
 from vae_anomaly.errors import TableError
+from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
-from vae_anomaly.model.objective import posterior
 from vae_anomaly.model.scoring import (
     TILE,
     IwaeEstimate,
@@ -83,7 +82,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         Weight of the KL to N(0, I) in training (Higgins et al. 2017).
     n_exemplars : int, default=512
         Training rows of each member whose posteriors make up the prior p(z) of the "elbo" score, as in the Exemplar VAE
-        of Norouzi et al. (2020): the model remembers where in latent space training rows lie. 0 leaves p(z) at N(0, I).
+        of Norouzi et al. (2020): the model remembers where in latent space training rows lie. Unless `contamination`
+        is 0.0, they are the better-fitting half of twice as many. 0 leaves p(z) at N(0, I).
     exemplar_weight : float, default=0.5
         Weight of the KL to that prior in the "elbo" score, beside `kl_scale_`.
     numeric_spread, discrete_spread : float or None, default=1.5 and 0.1
@@ -366,10 +366,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             return KnownHead.of_table(table, schema.layout(), (labels, weight), detector._scores, seed)
 
         def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
-            with torch.no_grad():
-                trained.prior.remember(posterior(trained, exemplars.map(lambda block: block.to(trained.device))))
             evaluations = history + [evaluation.to_json() for evaluation in result.history]
-            detector._finish(schema, trained, fitted, evaluations, {"n_rows": measure.total, **result.figures()}, learn)
+            figures = {"n_rows": measure.total, **result.figures()}
+            detector._finish(schema, trained, fitted, candidates, evaluations, figures, learn)
 
         def save(snapshot: TabularVAE, result: TrainingResult, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
@@ -386,7 +385,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
                 device
             )
             rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
-            exemplars = next(rows.batches(measure.exemplars(model.prior.n_exemplars)[None]))
+            candidates = exemplar_candidates(self, model, rows, measure)
             config = training_config(self, n_steps, learning_rate, measure.total, device)
             result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
         finish(self, model, result)
@@ -396,6 +395,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         schema: Schema,
         model: TabularVAE,
         fitted: EncodedTable,
+        candidates: Batch,
         history: list[dict[str, float]],
         figures: dict[str, Any],
         learn: Callable[[VAEDetector], KnownHead | None],
@@ -404,8 +404,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         trial = copy.copy(self)
         trial._set_schema(schema)
         trial.model_, trial.history_ = model, history
+        trial.part_spread_ = np.concatenate([chunk.parts for chunk in trial._surprisals(fitted)]).std(axis=0)
+        remember_exemplars(model, candidates, trial._part_weights())
         found = list(trial._surprisals(fitted))
-        trial.part_spread_ = np.concatenate([chunk.parts for chunk in found]).std(axis=0)
         trial.kl_scale_ = kl_scale(found, trial._part_weights())
         trial.known_head_ = None
         trial.known_head_ = learn(trial)
