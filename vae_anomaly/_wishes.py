@@ -106,13 +106,15 @@ def rehearse(rule: ThresholdRule | None, columns: CalibrationRows, rows: NDArray
 
 def usual_rule(rows: CalibrationRows) -> ThresholdRule:
     """A false-alarm rate of 1 %, or with too few rows the lowest that they bear out, and a warning."""
-    n = rows_at_top(rows.normal_score, rows.normal_weight)
+    n = rows_at_top(rows.normal_score, rows.normal_weight, rows.normal_cluster)
     if n >= _USUAL_ROWS:
         return _USUAL
     # The highest of n scores bounds the rate by alpha where (1 - alpha)^n is what confidence leaves: Wilks (1941).
     lowest = -math.expm1(math.log1p(-_USUAL.confidence) / n)
     rule = replace(_USUAL, alpha=min(math.ceil(1_000 * lowest) / 1_000, 0.999))
-    found = f"{n:,.0f}" if rows.weight is None else f"{len(rows):,}, whose weights count like {n:,.0f} equal ones"
+    found = f"{n:,.0f}"
+    if rows.weight is not None or rows.cluster is not None:
+        found = f"{found} effective rows of {len(rows):,}, by their weights and groups"
     warnings.warn(
         f"{_USUAL!r} needs {_USUAL_ROWS} calibration rows, found {found}: the threshold is their highest score, which "
         f"bears out a false-alarm rate of {rule.alpha:g} only. Give more rows, a number of folds as 'cv' so that every "
@@ -123,7 +125,7 @@ def usual_rule(rows: CalibrationRows) -> ThresholdRule:
     return rule
 
 
-def whole_groups(split_groups: Any, n_rows: int) -> NDArray[np.intp] | None:
+def whole_groups(split_groups: Any, X: Any) -> NDArray[np.intp] | None:
     """Which rows belong together, as numbers from 0.
 
     Raises
@@ -133,6 +135,7 @@ def whole_groups(split_groups: Any, n_rows: int) -> NDArray[np.intp] | None:
     """
     if split_groups is None:
         return None
+    n_rows = _num_samples(X)
     try:
         column = np.asarray(split_groups)
         codes = np.asarray(pd.factorize(column)[0] if column.ndim == 1 else (), dtype=np.intp)

@@ -198,7 +198,8 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
             Segment of each row, such as its country: each segment with enough rows gets a threshold of its own, and the
             rest one together.
         split_groups : array-like of shape (n_samples,), optional
-            Rows of one value, such as those of a card, are never parted between learning and calibrating.
+            Rows of one value, such as those of a card, are never parted between learning and calibrating. As they
+            resemble each other, they count as one row in a bound of shares: 1 % then takes 299 cards.
         amount : array-like of shape (n_samples,), optional
             What each row is worth, for rules that weigh it.
         time : array-like of shape (n_samples,), optional
@@ -223,9 +224,9 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
         check_scores_rows(self._unfitted())
         X = in_memory(X)
         given = {"group": groups, "amount": amount, "time": time, "contamination": self.assumed_contamination}
-        columns = columns_beside(X, self._labels(y), **given)
+        columns = columns_beside(X, self._labels(y), cluster=whole_groups(split_groups, X), **given)
         check_needs(self.rule, columns)
-        beside = Beside(columns.time, whole_groups(split_groups, len(columns)))
+        beside = Beside(columns.time, columns.cluster)
         named = {"groups": groups, "split_groups": split_groups, "amount": amount, "time": time}
         params = fit_arguments(self, self._unfitted(), named, fit_params)
         held_out, how = self._held_out(X, y, columns, beside, params)
@@ -241,6 +242,7 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
         *,
         rule: ThresholdRule | None = None,
         groups: Any = None,
+        split_groups: Any = None,
         amount: Any = None,
         time: Any = None,
         sample_weight: Any = None,
@@ -257,6 +259,8 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
             What is wished for; as before if left out.
         groups, amount, time : array-like of shape (n_samples,), optional
             As in `fit`.
+        split_groups : array-like of shape (n_samples,), optional
+            Rows of one value, such as those of a card, resemble each other and count as one in a bound of shares.
         sample_weight : array-like of shape (n_samples,), optional
             How much each row resembles those to come, such as `recency_weights`, for covariate shift.
 
@@ -277,7 +281,7 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
         check_params("CalibratedDetector.recalibrate", {"rule": rule}, {"rule": _PARAMS["rule"]})
         X = in_memory(X)
         given = {"group": groups, "amount": amount, "time": time, "contamination": self.assumed_contamination}
-        columns = columns_beside(X, y, weight=sample_weight, **given)
+        columns = columns_beside(X, y, weight=sample_weight, cluster=whole_groups(split_groups, X), **given)
         check_needs(rule, columns)
         self._adopt(self.estimator_, rule, self._calibrated(rule, scored(columns, self.anomaly_score(X)), _TRUST))
         return self

@@ -172,8 +172,47 @@ def test_weights_move_the_threshold_to_where_the_rows_to_come_are():
 
 def test_many_rows_of_little_weight_are_few():
     score, weight = np.arange(5_000.0), np.append(np.full(4_950, 1e-6), np.ones(50))
-    with pytest.raises(TableError, match=r"at least 299 .* found 50\."):
+    with pytest.raises(TableError, match=r"at least 299 effective .* found 50 effective rows of 5,000"):
         FalseAlarmRate(0.01).calibrate(rows_of(score, weight=weight))
+
+
+def recency_of(n_rows, half_life):
+    """Rows of one an hour, whose weights halve every so many days."""
+    return np.exp2(-(n_rows - 1 - np.arange(n_rows)) / 24 / half_life)
+
+
+@pytest.mark.parametrize("half_life", [1, 4])
+def test_light_rows_at_the_top_do_not_make_up_for_few_that_weigh(half_life):
+    score, weight = np.random.default_rng(16).permutation(4_000).astype(float), recency_of(4_000, half_life)
+    score[:40] += 10_000  # the oldest rows are the highest: each weighs next to nothing, and all alike
+    with pytest.raises(TableError, match=rf"found {69 * half_life} effective rows of 4,000"):
+        FalseAlarmRate(0.01).calibrate(rows_of(score, weight=weight))
+
+
+@pytest.mark.parametrize("half_life", [8, 60])
+def test_the_false_alarm_rate_holds_by_recency_weights(half_life):
+    rng, weight, n_over = np.random.default_rng(17), recency_of(4_000, half_life), 0
+    for _ in range(500):
+        n_over += FalseAlarmRate(0.01).calibrate(rows_of(rng.random(4_000), weight=weight)).threshold < 0.99
+    assert n_over <= allowed(0.05, 500)
+
+
+def test_rows_of_one_group_count_as_one():
+    rng, card = np.random.default_rng(18), np.repeat(np.arange(200), 10)
+    rule, over = FalseAlarmRate(0.02), {True: 0, False: 0}
+    for _ in range(500):
+        score = rng.normal(size=200)[card] + 1e-3 * rng.normal(size=2_000)  # payments of a card are nearly alike
+        for told in over:
+            calibration = rule.calibrate(rows_of(score, cluster=card if told else None))
+            over[told] += norm.sf(calibration.threshold) > 0.02
+    assert over[True] <= allowed(0.05, 500)
+    assert over[False] > 75  # three times the promised share, as long as rows are taken to be independent
+    assert "200 groups" in str(rule.calibrate(rows_of(score, cluster=card)).guarantee)
+    assert "(payments of one card are not)" in str(rule.calibrate(rows_of(score)).guarantee)
+    with pytest.raises(TableError, match=r"at least 299 effective .* found 200 effective rows of 2,000"):
+        FalseAlarmRate(0.01).calibrate(rows_of(score, cluster=card))
+    alone = rule.calibrate(rows_of(score, cluster=np.arange(2_000)))
+    assert alone.threshold == rule.calibrate(rows_of(score)).threshold
 
 
 def test_equal_weights_are_no_weights():

@@ -22,7 +22,10 @@ CONFIDENCE = 0.95
 _MOST = 1e18
 """Rows that nobody has."""
 
-EXCHANGEABLE = "the rows to come are drawn like the calibration rows, which were not trained on; drift breaks this"
+EXCHANGEABLE = (
+    "the rows to come are drawn like the calibration rows, which were not trained on, and independently of each other "
+    "(payments of one card are not); drift breaks this"
+)
 LIKELIHOOD_RATIO = (
     "the weights are true likelihood ratios; bounds are by the effective number of rows, so they are approximate"
 )
@@ -59,11 +62,14 @@ def weighted_order_statistic(score: Floats, weight: Floats, share: float) -> flo
     return float(levels[np.searchsorted(above, share * reached[-1], side="right") - 1])
 
 
-def weighted_bound(score: Floats, weight: Floats, rate: float, confidence: float) -> tuple[float, float, float]:
+def weighted_bound(
+    score: Floats, weight: Floats, rate: float, confidence: float, cluster: NDArray[np.intp] | None = None
+) -> tuple[float, float, float]:
     """The least score that a share of at most `rate` is above, at about `confidence`; that share; effective rows.
 
     The effective rows are those of the tail: as many equal ones as have the variance of the weight at or above the
-    threshold. Where not even the highest score will do, it and a share of 1 come back.
+    threshold; but not more than those of all rows, as a tail of light rows alone would make any number of them. Where
+    not even the highest score will do, it and a share of 1 come back.
 
     Examples
     --------
@@ -77,7 +83,8 @@ def weighted_bound(score: Floats, weight: Floats, rate: float, confidence: float
     levels, reached = descending[last_of_ties], np.cumsum(weights)[last_of_ties]
     share = np.append(0.0, reached[:-1]) / reached[-1]
     tail = share <= rate
-    n = (reached[-1] * reached / np.cumsum(np.square(weights))[last_of_ties])[tail]
+    of_tail = (reached[-1] * reached / np.cumsum(np.square(weights))[last_of_ties])[tail]
+    n = np.minimum(of_tail, effective_rows(weight, cluster))
     hits = share[tail] * n
     holds = betainc(n - hits, hits + 1, 1 - rate) <= 1 - confidence  # P(Binomial(n, rate) <= hits), for any real n
     if not holds[0]:
@@ -86,16 +93,19 @@ def weighted_bound(score: Floats, weight: Floats, rate: float, confidence: float
     return float(levels[chosen]), float(share[chosen]), float(n[chosen])
 
 
-def effective_rows(weight: Floats) -> float:
-    """Kish's number of equal rows with the variance that these weights give.
+def effective_rows(weight: Floats, cluster: NDArray[np.intp] | None = None) -> float:
+    """Kish's number of equal rows with the variance that these weights give; a cluster counts as one row.
+
+    That is the least that rows of clusters can say, as if those of one were all alike (Kish: Survey Sampling, 1965).
 
     Examples
     --------
-    >>> effective_rows(np.array([1.0, 1.0, 0.0]))
-    2.0
+    >>> effective_rows(np.array([1.0, 1.0, 0.0])), effective_rows(np.ones(4), np.array([0, 0, 1, 1]))
+    (2.0, 2.0)
     """
-    weight = relative(weight)
-    return float(weight.sum() ** 2 / np.square(weight).sum())
+    equal = relative(weight)
+    units: Floats = equal if cluster is None else np.bincount(cluster, equal).astype(np.float64)
+    return float(units.sum() ** 2 / np.square(units).sum())
 
 
 def relative(weight: Floats) -> Floats:
@@ -110,7 +120,7 @@ def relative(weight: Floats) -> Floats:
     return beside
 
 
-def rows_at_top(score: Floats, weight: Floats | None) -> float:
+def rows_at_top(score: Floats, weight: Floats | None, cluster: NDArray[np.intp] | None = None) -> float:
     """How many equal rows say as much of the rarest rate as these do: all of them, if they weigh the same.
 
     It is what `weighted_bound` takes for their number where no row is above the threshold.
@@ -122,11 +132,11 @@ def rows_at_top(score: Floats, weight: Floats | None) -> float:
     (3.0, 2.0)
     """
     if weight is None:
-        return float(len(score))
-    counts = weight > 0
+        return float(len(score)) if cluster is None else effective_rows(np.ones(len(score)), cluster)
+    most, counts = effective_rows(weight, cluster), weight > 0
     score, weight = score[counts], relative(weight[counts])
     top = weight[score == score.max()]
-    return float(weight.sum() * top.sum() / np.square(top).sum())
+    return min(most, float(weight.sum() * top.sum() / np.square(top).sum()))
 
 
 def clopper_pearson(n_hits: float, n_rows: float, confidence: float) -> tuple[float, float]:
@@ -156,8 +166,12 @@ def guarantee_of(
     confidence: float = CONFIDENCE,
     assumptions: Iterable[str] = (),
     remarks: Iterable[str] = (),
+    n_effective: float | None = None,
 ) -> Guarantee:
-    """A report with the counts of the rows, and with what ties and constant scores do."""
+    """A report with the counts of the rows, and with what ties, constant scores and clusters do.
+
+    `n_effective` is the number of equal rows that the bounds go by, of a rule that counts a cluster as one row.
+    """
     n_anomalies = None if rows.y is None else int(rows.y.sum())
     return Guarantee(
         rule=repr(rule),
@@ -173,7 +187,22 @@ def guarantee_of(
         confidence=confidence,
         holds=holds,
         assumptions=(EXCHANGEABLE, *assumptions),
-        remarks=(*remarks, *_about_ties(rows.score, threshold)),
+        remarks=(*remarks, *_about_clusters(rows, n_effective), *_about_ties(rows.score, threshold)),
+    )
+
+
+def _about_clusters(rows: CalibrationRows, n_effective: float | None) -> tuple[str, ...]:
+    if rows.cluster is None:
+        return ()
+    n_clusters = len(np.unique(rows.cluster))
+    if n_effective is None:
+        return (
+            f"the rows come from {n_clusters:,} groups, whose rows resemble each other; this rule takes rows as "
+            "independent, so what is promised is approximate, and bounds are too close",
+        )
+    return (
+        f"the rows come from {n_clusters:,} groups, whose rows resemble each other: the bounds count them like "
+        f"{n_effective:,.0f} independent rows, as if those of a group were all alike, and are approximate",
     )
 
 

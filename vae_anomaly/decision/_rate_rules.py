@@ -94,17 +94,18 @@ class FalseAlarmRate:
         TableError
             There are too few rows; the message says how many it takes.
         """
-        score, weight = rows.normal_score, rows.normal_weight
+        score, weight, cluster = rows.normal_score, rows.normal_weight, rows.normal_cluster
         contamination = rows.contamination or 0.0 if rows.y is None else 0.0
         target = contamination + self.alpha * (1 - contamination)
-        if weight is None:
+        if weight is None and cluster is None:
             n: float = len(score)
             threshold = order_statistic(score, self._n_above(target, len(score)))
             share = float((score > threshold).mean())
         else:
-            threshold, share, n = weighted_bound(score, weight, target, self.confidence)
+            weight = np.ones(len(score)) if weight is None else weight
+            threshold, share, n = weighted_bound(score, weight, target, self.confidence, cluster)
             if share > target:
-                raise self._too_few(target, n)
+                raise self._too_few(target, n, len(score))
         guarantee = guarantee_of(
             self,
             rows,
@@ -116,6 +117,7 @@ class FalseAlarmRate:
             interval=clopper_pearson(share * n, n, self.confidence),
             confidence=self.confidence,
             assumptions=self._assumptions(rows),
+            n_effective=n,
         )
         return calibrated(self, rows, guarantee)
 
@@ -128,10 +130,14 @@ class FalseAlarmRate:
             raise self._too_few(target, n)
         return n_above
 
-    def _too_few(self, target: float, n: float) -> TableError:
+    def _too_few(self, target: float, n: float, of: int | None = None) -> TableError:
         needed = ceil_of(math.log1p(-self.confidence) / math.log1p(-target))
+        rows, found = "calibration rows", f"{n:,.0f}"
+        if of is not None:  # a number like 298.7 is none of 299
+            rows, found = "effective calibration rows", f"{math.floor(n):,} effective rows of {of:,}"
+            found += ", as light rows say little, and rows of one group no more than one row"
         return TableError(
-            f"{self!r} needs at least {needed:,} calibration rows that stand for normal ones, found {n:,.0f}. Give "
+            f"{self!r} needs at least {needed:,} {rows} that stand for normal ones, found {found}. Give "
             "more rows, or ask for a larger alpha or a lower confidence; TailRate models rarer rates from few rows."
         )
 
@@ -204,14 +210,13 @@ class Contamination:
                 f"{self!r} needs at least {ceil_of(1 / self.share):,} calibration rows, found {len(rows):,}. Give "
                 "more rows, ask for a larger share, or use TailRate, which models rarer rates from few rows."
             )
+        weight = np.ones(len(rows)) if rows.weight is None else rows.weight
+        n = effective_rows(weight, rows.cluster)
         if rows.weight is None:
-            n: float = len(rows)
-            threshold = order_statistic(rows.score, floor_of(self.share * n))
-            share = float((rows.score > threshold).mean())
+            threshold = order_statistic(rows.score, floor_of(self.share * len(rows)))
         else:
-            n = effective_rows(rows.weight)
-            threshold = weighted_order_statistic(rows.score, rows.weight, self.share)
-            share = float(np.average(rows.score > threshold, weights=relative(rows.weight)))
+            threshold = weighted_order_statistic(rows.score, weight, self.share)
+        share = float(np.average(rows.score > threshold, weights=relative(weight)))
         guarantee = guarantee_of(
             self,
             rows,
@@ -222,6 +227,7 @@ class Contamination:
             estimate=share,
             interval=clopper_pearson(share * n, n, CONFIDENCE),
             assumptions=() if rows.weight is None else (LIKELIHOOD_RATIO,),
+            n_effective=n,
         )
         return calibrated(self, rows, guarantee)
 

@@ -45,7 +45,9 @@ class CalibrationRows:
     weight : float64 ndarray of shape (n_rows,) or None
         How much each row resembles those that are to be scored, for covariate shift.
     contamination : float or None
-        Share of anomalies assumed among unlabelled rows. None: not known, and nothing is trimmed.
+        Share of anomalies assumed among unlabelled rows. None: not known.
+    cluster : int ndarray of shape (n_rows,) or None
+        Which rows may resemble each other, such as those of one card. None: each row stands for itself.
     """
 
     score: Floats
@@ -55,6 +57,7 @@ class CalibrationRows:
     group: NDArray[np.object_] | None = None
     weight: Floats | None = None
     contamination: float | None = None
+    cluster: NDArray[np.intp] | None = None
 
     @classmethod
     def from_arrays(
@@ -67,6 +70,7 @@ class CalibrationRows:
         group: ArrayLike | None = None,
         weight: ArrayLike | None = None,
         contamination: float | None = None,
+        cluster: ArrayLike | None = None,
     ) -> Self:
         """Check and convert columns.
 
@@ -86,6 +90,8 @@ class CalibrationRows:
             Finite and not negative, not all 0.
         contamination : float, optional
             In [0, 0.5]; only said of rows without labels.
+        cluster : array of shape (n_rows,), optional
+            Rows with one value, such as that of a card, may resemble each other, and count as one in a bound of shares.
 
         Returns
         -------
@@ -121,6 +127,7 @@ class CalibrationRows:
             None if group is None else as_segments(group, n_rows),
             weights,
             None if contamination is None else float(contamination),
+            None if cluster is None else _clusters(cluster, n_rows),
         )
         if not rows.stands_for_normal:
             of = "" if labels is None else " of normal rows"
@@ -141,6 +148,11 @@ class CalibrationRows:
     def normal_weight(self) -> Floats | None:
         """Weights of those rows."""
         return self.weight if self.y is None or self.weight is None else self.weight[~self.y]
+
+    @property
+    def normal_cluster(self) -> NDArray[np.intp] | None:
+        """Clusters of those rows."""
+        return self.cluster if self.y is None or self.cluster is None else self.cluster[~self.y]
 
     @property
     def stands_for_normal(self) -> bool:
@@ -343,3 +355,17 @@ def _labels(y: ArrayLike, n_rows: int) -> Booleans:
             "on normal rows: give some."
         )
     return labels
+
+
+def _clusters(cluster: ArrayLike, n_rows: int) -> NDArray[np.intp]:
+    """Which of the distinct values each row has; a missing one is a mistake, as it would be a value like any other."""
+    column = _column("cluster", cluster, n_rows)
+    try:
+        if (column != column).any():  # NaN and NaT differ from themselves
+            raise TypeError("a missing one")
+        return np.unique(column, return_inverse=True)[1]
+    except TypeError as error:
+        raise TableError(
+            f"'cluster' must hold values of one kind in every row: found others ({error}). Convert them to text, and "
+            "fill in those that are missing, each with a value of its own."
+        ) from error
