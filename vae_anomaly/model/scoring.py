@@ -7,9 +7,10 @@ then gets the same score bit for bit, whatever its neighbours, the order, the ba
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ TILE = 512
 
 DEVICE_TILE = 8192
 """Rows of a tile on a GPU, which needs more of them to be busy."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -151,30 +154,41 @@ def _in_tiles(
     """Apply a function of a tile to all rows; its results' first dimension counts rows."""
     if len(table) == 0:
         raise ValueError("Scoring needs at least one row.")
-    tile_rows = TILE if model.device.type == "cpu" else DEVICE_TILE
+    tile_rows = rows_of_a_tile(model.device)
     starts = range(0, len(table), tile_rows)
 
     def run(start: int) -> tuple[NDArray[np.float64], ...]:
         with torch.inference_mode():
-            results = function(_tile(table[start : start + tile_rows], tile_rows, model.device))
+            results = function(tile_of(table[start : start + tile_rows], model.device))
         n_rows = min(tile_rows, len(table) - start)
         return tuple(result[:n_rows].double().cpu().numpy() for result in results)
 
-    if model.device.type == "cpu":
-        # Every core works on tiles of its own: several on one tile would have to meet after every layer, which takes
-        # longer than the layer does.
-        with (
-            at_most(1) as n_cores,
-            ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            pieces = list(pool.map(run, starts))
-    else:
-        pieces = [run(start) for start in starts]
-    return tuple(np.concatenate(blocks) for blocks in zip(*pieces, strict=True))
+    return tuple(np.concatenate(blocks) for blocks in zip(*on_every_core(model.device, run, starts), strict=True))
 
 
-def _tile(rows: EncodedTable, n_rows: int, device: torch.device) -> Batch:
+def rows_of_a_tile(device: torch.device) -> int:
+    """Rows that go through the model at once."""
+    return TILE if device.type == "cpu" else DEVICE_TILE
+
+
+def on_every_core(device: torch.device, run: Callable[[int], Result], starts: Iterable[int]) -> list[Result]:
+    """Results of tiles, by their first rows, in order.
+
+    On a CPU every core works on tiles of its own: several on one tile would have to meet after every layer, which takes
+    longer than the layer does.
+    """
+    if device.type != "cpu":
+        return [run(start) for start in starts]
+    with (
+        at_most(1) as n_cores,
+        ThreadPoolExecutor(n_cores, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        return list(pool.map(run, starts))
+
+
+def tile_of(rows: EncodedTable, device: torch.device) -> Batch:
     """The rows on the device, padded by copies of the first one to a whole tile."""
+    n_rows = rows_of_a_tile(device)
     if len(rows) < n_rows:
         index = np.zeros(n_rows, dtype=np.intp)
         index[: len(rows)] = np.arange(len(rows))

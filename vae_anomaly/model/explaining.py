@@ -1,0 +1,244 @@
+"""What each cell of a row costs given the others, and what the others would have led the model to expect in its place.
+
+A reconstruction has seen the cell that it is to reconstruct, and can copy an anomaly. So the cell is hidden from the
+encoder, and by the chain rule
+
+    −log p(x_j | the others) = −log p(x) − (−log p(the others)),
+
+with −log p(x) as scores have it: Σ_k surprisal_k + λ KL. What is left when a cell is hidden includes what hiding it
+does to the other cells: where one of two numbers that belong together is wrong, hiding the wrong one makes the rest
+fit, and hiding the right one does not. Reading the hidden cell's own likelihood would miss that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.likelihoods import Bernoulli, Categorical, StudentT, VonMises
+from vae_anomaly.model.network import Likelihood, TabularVAE
+from vae_anomaly.model.objective import posterior
+from vae_anomaly.model.scoring import on_every_core, rows_of_a_tile, tile_of
+from vae_anomaly.model.threads import at_most
+from vae_anomaly.table.layout import MISSING, EncodedTable, Layout
+
+Floats = NDArray[np.float64]
+
+MOST_JUDGED = 16_384
+"""Rows times columns, of each member, from which it is taken what is usual: fewer rows of wider tables."""
+
+
+def hide(batch: Batch, hidden: Bool[Tensor, "rows parts"]) -> Batch:
+    """The rows with some cells missing."""
+    n_values, n_angles = batch.values.shape[-1], batch.angles.shape[-1]
+    values, angles, codes = torch.split(hidden, [n_values, n_angles, batch.codes.shape[-1]], dim=-1)
+    return Batch(
+        batch.values.masked_fill(values, torch.nan),
+        batch.angles.masked_fill(angles, torch.nan),
+        batch.codes.masked_fill(codes, MISSING),
+    )
+
+
+def _costs(
+    model: TabularVAE, batch: Batch, kl_weight: float
+) -> tuple[Float[Tensor, "members rows parts"], Float[Tensor, "members rows"]]:
+    """Surprisal of each part, and their sum with the weighted KL."""
+    q = posterior(model, batch)
+    surprisal = -model.decoder(q.mu).log_prob(batch).double()
+    return surprisal, surprisal.sum(-1) + kl_weight * model.prior.kl()(q).double()
+
+
+def conditional_surprisals(model: TabularVAE, table: EncodedTable, kl_weight: float) -> Floats:
+    """Surprisal of each cell given the others of its row, averaged over the members.
+
+    Parameters
+    ----------
+    model : TabularVAE
+        A trained network.
+    table : EncodedTable
+        Rows.
+    kl_weight : float
+        λ, of the KL in the score.
+
+    Returns
+    -------
+    surprisal : float64 ndarray of shape (n_rows, n_columns)
+        In nats, 0 where the cell is missing. It does not depend on the other rows.
+    """
+    layout, device = model.layout, model.device
+    out = np.zeros((len(table), len(layout.columns)))
+    row, column = np.nonzero(present_cells(table, layout))
+    # Each row is there once as it is, under the number of no column, and once for each cell that can be hidden.
+    row = np.concatenate([np.arange(len(table)), row])
+    column = np.concatenate([np.full(len(table), len(layout.columns)), column])
+    step = rows_of_a_tile(device)
+
+    def run(start: int) -> Floats:
+        some = slice(start, start + step)
+        with torch.inference_mode():
+            batch = tile_of(table[row[some]], device)
+            _, total = _costs(model, hide(batch, _hidden(layout, column[some], device)), kl_weight)
+            return np.asarray(total.mean(0)[: len(row[some])].cpu().numpy())
+
+    costs = np.concatenate(on_every_core(device, run, range(0, len(row), step)))
+    out[row[len(table) :], column[len(table) :]] = costs[row[len(table) :]] - costs[len(table) :]
+    return out
+
+
+def present_cells(table: EncodedTable, layout: Layout) -> NDArray[np.bool_]:
+    """Which cells are there, of shape (n_rows, n_columns)."""
+    present = np.zeros((len(table), len(layout.columns)), dtype=bool)
+    for column, parts in zip(layout.column_of_part, table.observed.T, strict=True):
+        present[:, column] |= parts
+    return present
+
+
+def _hidden(layout: Layout, column: NDArray[np.intp], device: torch.device) -> Bool[Tensor, "rows parts"]:
+    """Which parts belong to the column of each row of a tile; none in the rows that pad it."""
+    hidden = np.zeros((rows_of_a_tile(device), layout.n_parts), dtype=bool)
+    hidden[: len(column)] = column[:, None] == layout.column_of_part
+    return torch.from_numpy(hidden).to(device)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How surprising rows are that members have not learnt from, each by its own member.
+
+    Parameters
+    ----------
+    plain, conditional : float64 ndarray of shape (n_rows, n_columns)
+        Surprisals as in a reconstruction, and given the other cells, in nats.
+    present : bool ndarray of shape (n_rows, n_columns)
+        Which cells are.
+    total : float64 ndarray of shape (n_rows,)
+        Surprisal of the rows, with the weighted KL, in nats.
+    """
+
+    plain: Floats
+    conditional: Floats
+    present: NDArray[np.bool_]
+    total: Floats
+
+
+def judged(model: TabularVAE, batch: Batch, kl_weight: float) -> Judged:
+    """Have each member judge its own rows.
+
+    Parameters
+    ----------
+    model : TabularVAE
+        A trained network.
+    batch : Batch
+        The rows that each member holds out.
+    kl_weight : float
+        λ, of the KL in the score.
+    """
+    layout = model.layout
+    n_columns = len(layout.columns)
+    with torch.inference_mode(), at_most(1):
+        n_rows = max(1, min(batch.codes.shape[1], MOST_JUDGED // max(1, n_columns)))
+        batch = batch.map(lambda block: block[:, :: -(-block.shape[1] // n_rows)].to(model.device))
+        surprisal, total = _costs(model, batch, kl_weight)
+        observed = batch.observed()
+        of_column = torch.from_numpy(layout.column_of_part[:, None] == np.arange(n_columns)).to(model.device)
+        without = [_costs(model, hide(batch, hidden), kl_weight)[1] for hidden in of_column.T[:, None]]
+        conditional = total.unsqueeze(-1) - torch.stack(without, dim=-1)
+        plain, present = surprisal @ of_column.double(), observed.double() @ of_column.double() > 0
+        of_rows = [block.flatten(0, 1).cpu().numpy() for block in (plain, conditional * present, present)]
+        return Judged(of_rows[0], of_rows[1], of_rows[2], total.flatten().cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the members expect of one part in some rows.
+
+    Parameters
+    ----------
+    part : int
+        Which part.
+    rows : intp ndarray of shape (n,)
+        Places of these rows among those asked for.
+    numbers : tuple of float64 ndarray
+        Of a number: locations and scales, of shape (n, n_members). Of an angle: the cosine and sine parts of the
+        natural parameter, of that shape. Of a code: the probabilities of its symbols, averaged over the members, of
+        shape (n, n_symbols): first the rare bucket if there is one, then the levels.
+    """
+
+    part: int
+    rows: NDArray[np.intp]
+    numbers: tuple[Floats, ...]
+
+
+def outlooks(model: TabularVAE, table: EncodedTable, column: NDArray[np.intp], *, hidden: bool) -> list[Outlook]:
+    """What the model expects in one cell of each row.
+
+    Parameters
+    ----------
+    model : TabularVAE
+        A trained network.
+    table : EncodedTable
+        Rows, several times where several of their cells are asked about.
+    column : intp ndarray of shape (n_rows,)
+        Which cell.
+    hidden : bool
+        Whether the cell is hidden from the encoder.
+
+    Returns
+    -------
+    list of Outlook
+        For every part of the columns that are asked about.
+    """
+    layout, device = model.layout, model.device
+    step = rows_of_a_tile(device)
+    order = np.argsort(column, kind="stable")  # few columns in each tile
+
+    def run(start: int) -> list[Outlook]:
+        rows = order[start : start + step]
+        with torch.inference_mode():
+            batch = tile_of(table[rows], device)
+            seen = hide(batch, _hidden(layout, column[rows], device)) if hidden else batch
+            likelihood = model.decoder(posterior(model, seen).mu)
+            return _of_tile(likelihood, layout, rows, column[rows])
+
+    return [outlook for found in on_every_core(device, run, range(0, len(column), step)) for outlook in found]
+
+
+def _of_tile(likelihood: Likelihood, layout: Layout, rows: NDArray[np.intp], column: NDArray[np.intp]) -> list[Outlook]:
+    found = []
+    for part in np.flatnonzero(np.isin(layout.column_of_part, column)):
+        places = np.flatnonzero(column == layout.column_of_part[part])
+        tensors = _parameters(likelihood, layout, int(part))
+        picked = tuple(np.asarray(tensor.double().cpu().numpy())[places] for tensor in tensors)
+        found.append(Outlook(int(part), rows[places], picked))
+    return found
+
+
+def _parameters(likelihood: Likelihood, layout: Layout, part: int) -> Sequence[Tensor]:
+    """Parameters of one part's distribution, rows first."""
+    value, angle, binary, category = likelihood.heads
+    n_values, n_numbers = layout.n_values, layout.n_values + layout.n_angles
+    if isinstance(value, StudentT) and part < n_values:
+        return value.loc[..., part].T, value.log_scale[..., part].exp().T
+    if isinstance(angle, VonMises) and part < n_numbers:
+        return angle.eta_cos[..., part - n_values].T, angle.eta_sin[..., part - n_values].T
+    place = part - n_numbers
+    if isinstance(binary, Bernoulli) and place < likelihood.n_binary:
+        second = binary.logit[..., place].sigmoid().mean(0)
+        return (torch.stack([1 - second, second], dim=-1),)
+    if not isinstance(category, Categorical):
+        raise TypeError(f"Expected one of the {layout.n_parts} parts of the layout, found {part}.")
+    place -= likelihood.n_binary
+    group, log_p = next(
+        (group, log_p)
+        for group, log_p in zip(category.head.groups, category.log_probs, strict=True)
+        if place in group.columns
+    )
+    described = layout.parts[part]
+    n_symbols = max(1, described.n_levels + described.has_rare)
+    return (log_p[..., group.columns.index(place), :n_symbols].exp().mean(0),)
