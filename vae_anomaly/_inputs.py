@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
+import narwhals as nw
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from vae_anomaly.errors import TableError
+from vae_anomaly.table.encoding import TableEncoder
+from vae_anomaly.table.layout import EncodedTable
+from vae_anomaly.table.schema import Schema
+
+
+def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """A frame as it is, anything else as a checked array; scikit-learn's own messages where they are known."""
+    named = not reset and hasattr(estimator, "feature_names_in_")
+    if nw.dependencies.is_into_dataframe(X) and (reset or named):
+        return X
+    # Validation notes columns on what it validates for: a fit that fails must not leave them on a fitted detector.
+    array = as_array(copy.copy(estimator) if reset else estimator, X, reset=reset)
+    return pd.DataFrame(array, columns=estimator.feature_names_in_) if named else array
+
+
+def encoded(schema: Schema, X: Any) -> EncodedTable:
+    """The rows as the model reads them, at least one."""
+    table = TableEncoder(schema, owner="VAEDetector").encode(X)
+    if not len(table):
+        raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(schema.names)})).")
+    return table
+
+
+def check_row_count(total: float) -> None:
+    """Raise a `TableError` for fewer than two rows, as their weights count them."""
+    if total < 2:
+        raise TableError(
+            f"Found n_samples={total:g} (after sample_weight) while a minimum of 2 is required by "
+            "VAEDetector: one sample says nothing of what is usual. Give it more rows; if sample_weight is given, "
+            "it counts rows, and must add up to 2 or more."
+        )
 
 
 def as_array(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:

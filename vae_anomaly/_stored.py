@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vae_anomaly._known import KnownHead, n_cells
 from vae_anomaly._params import check_params, to_json
 from vae_anomaly._rules import RULES
+from vae_anomaly._usual import usual_from_arrays, usual_to_arrays
 from vae_anomaly._version import __version__
 from vae_anomaly.artifact import Artifact, check_weights
 from vae_anomaly.errors import ModelFileError
@@ -37,6 +38,9 @@ PROFILE = (
 _KNOWN = "known."
 """Before the names of the arrays of `KnownHead`, beside those of the network."""
 
+_USUAL = "usual."
+"""Before the names of the arrays that say what surprisals are usual."""
+
 CALIBRATION = "calibration."
 """Before the names of the arrays of a calibration, which is none of the detector's: it is left aside here."""
 
@@ -59,6 +63,7 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "versions": {"vae_anomaly": __version__, "torch": torch.__version__},
     }
     weights = {name: tensor.cpu().numpy() for name, tensor in detector.model_.state_dict().items()}
+    weights |= {f"{_USUAL}{name}": array for name, array in usual_to_arrays(detector.usual_).items()}
     if detector.known_head_ is not None:
         weights |= {f"{_KNOWN}{name}": array for name, array in detector.known_head_.to_arrays().items()}
     return manifest, weights
@@ -90,8 +95,8 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
     check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
     schema = Schema.from_json(manifest["schema"])
-    known = {name.removeprefix(_KNOWN): array for name, array in artifact.weights.items() if name.startswith(_KNOWN)}
-    others = (_KNOWN, CALIBRATION)
+    known, usual = _named(artifact, _KNOWN), _named(artifact, _USUAL)
+    others = (_KNOWN, _USUAL, CALIBRATION)
     network_weights = {name: array for name, array in artifact.weights.items() if not name.startswith(others)}
     artifact = replace(artifact, weights=network_weights)
     with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
@@ -109,7 +114,13 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     detector.history_ = [Evaluation(**evaluation).to_json() for evaluation in fitted["history"]]
     detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
     detector.known_head_ = KnownHead.from_arrays(known, n_cells(schema.layout())) if known else None
+    detector.usual_ = usual_from_arrays(usual, len(schema.modelled))
     return detector
+
+
+def _named(artifact: Artifact, prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, by the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in artifact.weights.items() if name.startswith(prefix)}
 
 
 def _spread(values: Any, n_parts: int) -> NDArray[np.float64]:

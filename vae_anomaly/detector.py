@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -17,14 +16,16 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._building import exemplar_candidates, new_model, remember_exemplars, training_config
-from vae_anomaly._inputs import as_array, frequency_weights
+from vae_anomaly._explaining import Explained
+from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
 from vae_anomaly._params import check_params
 from vae_anomaly._rules import RULES, alert_share
 from vae_anomaly._stored import contents, restored
+from vae_anomaly._usual import usual_surprisals
 from vae_anomaly._watching import SklearnTasks, Watching
 from vae_anomaly.artifact import read_artifact, write_artifact
-from vae_anomaly.errors import TableError
+from vae_anomaly.decision.reasons import Usual
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.scoring import (
@@ -53,7 +54,7 @@ _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
 
-class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
+class VAEDetector(Explained, CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
     """Outlier detector for mixed tables: an ensemble of variational autoencoders with a likelihood for each column.
 
     It learns, without labels, how the columns of a table go together, and scores a row by how surprised it is, in nats.
@@ -146,6 +147,8 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         What the KL of the "elbo" score is scaled by, at most 1, so that it varies no more than the surprisal does.
     model_ : TabularVAE
         The network.
+    usual_ : dict of str to Usual
+        What surprisals of each column are usual on held-out rows, "plain" and "conditional", for `explain`.
     known_head_ : KnownHead or None
         What `known` frauds add to the anomaly score; None where `fit` was told of none.
     n_features_in_ : int
@@ -199,6 +202,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
     profile_: dict[str, Any]
     offset_: float
     known_head_: KnownHead | None
+    usual_: dict[str, Usual]
 
     def __init__(
         self,
@@ -345,17 +349,12 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         labels: NDArray[np.int8] | None = None,
     ) -> None:
         """Encode the rows, train the network (a new one for None), and take what is fitted from the rows."""
-        table = _encoded(schema, X)
+        table = encoded(schema, X)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         device = choose_device(self.device)
         n_members = model.config.n_members if model else self.n_members  # a network that goes on keeps its members
         measure = RowMeasure(table, weight, n_members, self.validation_fraction, seed)
-        if measure.total < 2:
-            raise TableError(
-                f"Found n_samples={measure.total:g} (after sample_weight) while a minimum of 2 is required by "
-                "VAEDetector: one sample says nothing of what is usual. Give it more rows; if sample_weight is given, "
-                "it counts rows, and must add up to 2 or more."
-            )
+        check_row_count(measure.total)
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
         history = [] if model is None else list(self.history_)
         head = self.known_head_ if context is None and model is not None else None  # partial_fit keeps it
@@ -368,7 +367,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
             evaluations = history + [evaluation.to_json() for evaluation in result.history]
             figures = {"n_rows": measure.total, **result.figures()}
-            detector._finish(schema, trained, fitted, candidates, evaluations, figures, learn)
+            detector._finish(schema, trained, fitted, candidates, held_out, evaluations, figures, learn)
 
         def save(snapshot: TabularVAE, result: TrainingResult, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
@@ -386,6 +385,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
             )
             rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
             candidates = exemplar_candidates(self, model, rows, measure)
+            held_out = next(rows.batches(measure.held_out()[None]))
             config = training_config(self, n_steps, learning_rate, measure.total, device)
             result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
         finish(self, model, result)
@@ -396,6 +396,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         model: TabularVAE,
         fitted: EncodedTable,
         candidates: Batch,
+        held_out: Batch,
         history: list[dict[str, float]],
         figures: dict[str, Any],
         learn: Callable[[VAEDetector], KnownHead | None],
@@ -408,6 +409,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         remember_exemplars(model, candidates, trial._part_weights())
         found = list(trial._surprisals(fitted))
         trial.kl_scale_ = kl_scale(found, trial._part_weights())
+        trial.usual_ = usual_surprisals(trial, held_out)
         trial.known_head_ = None
         trial.known_head_ = learn(trial)
         scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else trial._summed(found)
@@ -531,7 +533,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _encode(self, X: Any) -> EncodedTable:
         check_is_fitted(self, "offset_")
-        return _encoded(self.schema_, self._validated(X, reset=False))
+        return encoded(self.schema_, self._validated(X, reset=False))
 
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score_type == "iwae":
@@ -543,10 +545,13 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         return self.known_head_.lift(cells(table, self.schema_.layout())) if self.known_head_ else 0.0
 
     def _summed(self, found: Iterable[Surprisals]) -> NDArray[np.float64]:
-        layout, weight, kl_weight = self.schema_.layout(), None, 0.0
-        if self.score_type == "elbo":
-            weight, kl_weight = self._part_weights(), self.exemplar_weight * self.kl_scale_
+        layout, (weight, kl_weight) = self.schema_.layout(), self._score_weights()
         return np.concatenate([-(rows.by_column(layout, weight).sum(axis=1) + kl_weight * rows.kl) for rows in found])
+
+    def _score_weights(self) -> tuple[NDArray[np.float64] | None, float]:
+        """Of the parts, None for one each; and of the KL."""
+        elbo = self.score_type == "elbo"
+        return (self._part_weights(), self.exemplar_weight * self.kl_scale_) if elbo else (None, 0.0)
 
     def _part_weights(self) -> NDArray[np.float64]:
         return part_weights(self.schema_.layout(), self.part_spread_, self.numeric_spread, self.discrete_spread)
@@ -615,7 +620,7 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
         X = self._validated(X, reset=False)
         encoder = TableEncoder(self.schema_, owner="VAEDetector")
         with exact_products():
-            return encoder.decode(reconstructions(self.model_, _encoded(self.schema_, X)), X)
+            return encoder.decode(reconstructions(self.model_, encoded(self.schema_, X)), X)
 
     # ---------------------------------------------------------------- files
 
@@ -670,21 +675,9 @@ class VAEDetector(CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEsti
 
     def _validated(self, X: Any, *, reset: bool) -> Any:
         """A frame as it is, anything else as a checked array; scikit-learn's own messages where they are known."""
-        named = not reset and hasattr(self, "feature_names_in_")
-        if nw.dependencies.is_into_dataframe(X) and (reset or named):
-            return X
-        # Validation notes columns on what it validates for: a fit that fails must not leave them on a fitted detector.
-        array = as_array(copy.copy(self) if reset else self, X, reset=reset)
-        return pd.DataFrame(array, columns=self.feature_names_in_) if named else array
+        return validated(self, X, reset=reset)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def _encoded(schema: Schema, X: Any) -> EncodedTable:
-    table = TableEncoder(schema, owner="VAEDetector").encode(X)
-    if not len(table):
-        raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(schema.names)})).")
-    return table

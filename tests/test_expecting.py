@@ -1,0 +1,112 @@
+"""What is expected, in words: the usual 80 % of what the members say together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from vae_anomaly._expecting import _CYCLES, _of_angle, _of_code, expected, mixture_quantile
+from vae_anomaly.model.explaining import Outlook
+from vae_anomaly.table.cells import Reading
+from vae_anomaly.table.columns import CategoricalColumn, DatetimeColumn, NumericColumn
+from vae_anomaly.table.layout import FIRST_LEVEL, MISSING, UNSEEN, EncodedTable, Layout
+
+
+def table(values=(), angles=(), codes=(), n_rows=1):
+    blocks = ((values, np.float32), (angles, np.float32), (codes, np.int32))
+    return EncodedTable(*(np.array(cells, dtype).reshape(n_rows, -1) for cells, dtype in blocks))
+
+
+@given(st.integers(0, 500), st.floats(0.01, 0.99), st.floats(2, 30))
+def test_so_much_of_the_mixture_lies_below_its_quantile(seed, probability, dof):
+    rng = np.random.default_rng(seed)
+    location, scale = rng.normal(0, 3, (5, 3)), rng.gamma(2, 1, (5, 3)) + 0.05
+    found = mixture_quantile(location, scale, dof, probability)
+    below = stats.t.cdf(found[:, None], dof, location, scale).mean(axis=1)
+    np.testing.assert_allclose(below, probability, atol=1e-9)
+
+
+@given(st.integers(0, 500))
+def test_the_usual_levels_are_the_fewest_that_have_four_in_five(seed):
+    rng = np.random.default_rng(seed)
+    probability = rng.dirichlet(np.full(6, 0.5))
+    codes = np.arange(6, dtype=np.int32) + FIRST_LEVEL
+    within = _of_code("abcdef", np.tile(probability, (6, 1)), codes, has_rare=False).within
+    assert probability[within].sum() >= 0.8 - 1e-9
+    assert probability[within].sum() - probability[within].min() < 0.8
+    assert not within.all()
+    assert probability[within].min() >= probability[~within].max()
+
+
+def test_unseen_levels_are_never_usual_and_rare_ones_have_a_name():
+    codes = np.array([UNSEEN, MISSING, FIRST_LEVEL - 1, FIRST_LEVEL], dtype=np.int32)
+    found = _of_code(["chip", "online"], np.tile([0.85, 0.149, 0.001], (4, 1)), codes, has_rare=True)
+    assert found.within.tolist() == [False, False, True, False]
+    assert found.text[0] == "a rare value (85 %), chip (15 %)"
+
+
+@pytest.mark.parametrize(("kappa", "mean"), [(0.5, 0.1), (4.0, 6.2), (40.0, 3.0)])
+def test_four_in_five_draws_lie_on_the_usual_arc(kappa, mean):
+    draws = stats.vonmises.rvs(kappa, mean, size=4_000, random_state=np.random.default_rng(0))
+    eta = np.full((len(draws), 2), kappa * np.exp(1j * mean))
+    found = _of_angle(_CYCLES[0], (eta.real, eta.imag), draws)
+    np.testing.assert_allclose(found.within.mean(), 0.8, atol=0.02)
+
+
+def test_the_hours_around_midnight_are_one_arc():
+    eta = np.array([[30.0 * np.exp(0.0j)]])
+    found = _of_angle(_CYCLES[0], (eta.real, eta.imag), np.array([2 * np.pi - 0.05]))
+    assert found.within.all()
+    assert found.text == ["23:06 to 00:53"]
+
+
+def test_no_hour_is_expected_where_all_are_alike():
+    nothing = np.full((1, 3), 1e-6)
+    assert _of_angle(_CYCLES[0], (nothing, nothing), np.array([1.0])).text == ["any time of the day"]
+
+
+def number(**options):
+    described = {"location": 50.0, "scale": 20.0, "minimum": 0.0, "maximum": 900.0, "integer": False}
+    return NumericColumn("amount", "float64", 0.0, Reading.NUMBER, **{**described, **options})
+
+
+def of_number(column, z, location=0.0, scale=1.0):
+    outlook = Outlook(0, np.arange(1), (np.full((1, 3), location), np.full((1, 3), scale)))
+    layout = Layout(("amount",), column.parts(0))
+    return expected(column, [outlook], table(values=[z]), layout, dof=3.0)
+
+
+def test_a_number_lies_above_below_or_within():
+    sides = [int(of_number(number(), z).side[0]) for z in (-3.0, 0.0, 3.0)]
+    assert sides == [-1, 0, 1]
+    assert of_number(number(), 0.0).text == ["17.2 to 82.8, median 50"]
+    assert of_number(number(integer=True), 0.0).text == ["17 to 83, median 50"]
+
+
+def test_nothing_is_expected_that_training_never_had():
+    assert of_number(number(), 0.0, scale=8.0).text == ["0 to 312, median 50"]
+    assert of_number(number(), 0.0, location=-9.0).text == ["0 to 0, median 0"]
+
+
+def test_a_moment_is_expected_as_a_date():
+    column = NumericColumn("when", "timestamp[us]", 0.0, Reading.MOMENT, 1.7e9, 86_400.0, 1.6e9, 1.8e9, True)
+    assert of_number(column, 0.0).text[0].startswith("2023-11-13 06:54 to 2023-11-16 13:31")
+
+
+def test_levels_and_dates_are_told_in_the_words_of_the_table():
+    channel = CategoricalColumn("channel", "string", 0.0, Reading.TEXT, ("chip", "online"), (9.0, 1.0), 0.01)
+    outlook = Outlook(0, np.arange(1), (np.array([[0.9, 0.1]]),))
+    layout = Layout(("channel",), channel.parts(0))
+    assert expected(channel, [outlook], table(codes=[FIRST_LEVEL]), layout, 3.0).text == ["chip (90 %), online (10 %)"]
+    when = DatetimeColumn("when", "date32", 0.0, "2024-01-01", "2024-09-01", False, True, True, True, False, 0.01)
+    of_week = np.array([[0.0, 0.0, 0.97, 0.0, 0.0, 0.0, 0.03]])
+    of_month = (np.full((1, 3), 30 * np.cos(1.0)), np.full((1, 3), 30 * np.sin(1.0)))
+    parts = [Outlook(0, np.arange(1), of_month), Outlook(1, np.arange(1), (of_week,))]
+    layout = Layout(("when",), when.parts(0))
+    found = expected(when, parts, table(angles=[1.0], codes=[FIRST_LEVEL + 2]), layout, 3.0)
+    assert found.text == ["day 4 to day 7; Wednesday (97 %), Sunday (3 %)"]
+    assert found.within.all()
+    assert not expected(when, parts, table(angles=[4.0], codes=[FIRST_LEVEL + 2]), layout, 3.0).within.any()

@@ -1,0 +1,258 @@
+"""What the model expects of a cell, in the user's units and in words, and on which side of it the cell lies.
+
+The members' distributions are averaged: what they expect together is the mixture. A value is within what is expected if
+it lies in the middle 80 % of a number, in the arc of 80 % around the mean direction of an angle, or among the likeliest
+levels that have 80 % together.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import i0e, i1e, stdtr, stdtrit
+
+from vae_anomaly.model.explaining import Outlook
+from vae_anomaly.table.cells import Reading
+from vae_anomaly.table.columns import (
+    BooleanColumn,
+    CategoricalColumn,
+    Column,
+    ConstantColumn,
+    DatetimeColumn,
+    NumericColumn,
+)
+from vae_anomaly.table.layout import FIRST_LEVEL, RARE, EncodedTable, Layout
+
+Floats = NDArray[np.float64]
+
+USUAL = 0.8
+"""Share of what is expected that is called usual."""
+
+_LIKELIEST = 3
+_HALVINGS = 50
+_GRID = 720
+_ANY = 0.7 * np.pi
+"""Half of an arc from which on it says nothing: 80 % of a uniform distribution have 0.8 π."""
+
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+_DIGITS = 3
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is expected of one column in some rows, and how the cells lie to it.
+
+    Parameters
+    ----------
+    text : list of str
+        In the user's units.
+    within : bool ndarray of shape (n_rows,)
+        Whether the cell is in what is usual.
+    side : int8 ndarray of shape (n_rows,)
+        Of a number: 1 above what is usual, -1 below it, else 0.
+    """
+
+    text: list[str]
+    within: NDArray[np.bool_]
+    side: NDArray[np.int8]
+
+
+def expected(column: Column, parts: Sequence[Outlook], cells: EncodedTable, layout: Layout, dof: float) -> Expected:
+    """What is expected of a column.
+
+    Parameters
+    ----------
+    column : Column
+        The column.
+    parts : sequence of Outlook
+        What the model expects of each of its parts, in the order of the layout, of the same rows.
+    cells : EncodedTable
+        These rows.
+    layout : Layout
+        Their parts.
+    dof : float
+        Degrees of freedom of numbers.
+    """
+    if isinstance(column, NumericColumn):
+        return _of_number(column, parts[0].numbers, cells.values[:, parts[0].part].astype(np.float64), dof)
+    if isinstance(column, DatetimeColumn):
+        return _of_date(column, parts, cells, layout)
+    levels = _levels(column)
+    return _of_code(
+        levels, parts[0].numbers[0], _codes(cells, parts[0].part, layout), layout.parts[parts[0].part].has_rare
+    )
+
+
+def _codes(cells: EncodedTable, part: int, layout: Layout) -> NDArray[np.int32]:
+    return cells.codes[:, part - layout.n_values - layout.n_angles]
+
+
+def mixture_quantile(location: Floats, scale: Floats, dof: float, probability: float) -> Floats:
+    """Quantile of an even mixture of Student-t distributions, in each row, by halving.
+
+    Parameters
+    ----------
+    location, scale : float64 ndarray of shape (n_rows, n_members)
+        Of the members.
+    dof : float
+        Degrees of freedom.
+    probability : float
+        In (0, 1).
+
+    Examples
+    --------
+    >>> even = mixture_quantile(np.array([[-5.0, 5.0]]), np.array([[1.0, 1.0]]), 3.0, 0.75)
+    >>> even.round(2)
+    array([5.])
+    """
+    ends = location + scale * stdtrit(dof, probability)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        below = stdtr(dof, (middle[:, None] - location) / scale).mean(axis=1) < probability
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray(0.5 * (low + high))
+
+
+def _of_number(column: NumericColumn, members: tuple[Floats, ...], z: Floats, dof: float) -> Expected:
+    location, scale = members
+    edges = ((1 - USUAL) / 2, 0.5, (1 + USUAL) / 2)
+    quantiles = (_in_units(column, mixture_quantile(location, scale, dof, edge)) for edge in edges)
+    # A distribution without bounds expects amounts below 0; that there were none in training is known.
+    low, middle, high = (np.clip(numbers, column.minimum, column.maximum) for numbers in quantiles)
+    cell = _in_units(column, z)
+    side = np.where(cell > high, 1, np.where(cell < low, -1, 0)).astype(np.int8)
+    moment = column.reading is Reading.MOMENT
+    texts = [
+        f"{number_text(a, moment)} to {number_text(c, moment)}, median {number_text(b, moment)}"
+        for a, b, c in zip(low.tolist(), middle.tolist(), high.tolist(), strict=True)
+    ]
+    return Expected(texts, side == 0, side)
+
+
+def _in_units(column: NumericColumn, z: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        numbers = np.nan_to_num(column.location + column.scale * z)  # of a gap nothing is asked
+    if column.reading is Reading.MOMENT:
+        return np.asarray(numbers)
+    return np.rint(numbers) if column.integer else np.asarray(numbers)
+
+
+def number_text(number: float, moment: bool = False) -> str:
+    """A number in three digits, or more if it has more before the point; a moment as a date.
+
+    Examples
+    --------
+    >>> [number_text(number) for number in (8.0312, 61204.4, 0.0001234, 0.0, -2.5e20)]
+    ['8.03', '61204', '0.000123', '0', '-2.5e+20']
+    >>> number_text(86_400.0, moment=True)
+    '1970-01-02 00:00'
+    """
+    if moment:
+        try:
+            return f"{dt.datetime(1970, 1, 1) + dt.timedelta(seconds=number):%Y-%m-%d %H:%M}"
+        except OverflowError:
+            return "a date far away"
+    return f"{number:.0f}" if 10**_DIGITS <= abs(number) < 1e15 else f"{number:.{_DIGITS}g}"
+
+
+def _levels(column: Column) -> tuple[str, ...]:
+    if isinstance(column, BooleanColumn | ConstantColumn):
+        return column.words or ("no value",)
+    if isinstance(column, CategoricalColumn):
+        return column.levels
+    raise TypeError(f"Expected a column of levels, found {column.kind}.")
+
+
+def _of_code(levels: Sequence[str], probability: Floats, codes: NDArray[np.int32], has_rare: bool) -> Expected:
+    names = (("a rare value",) if has_rare else ()) + tuple(levels)
+    symbol = codes - (RARE if has_rare else FIRST_LEVEL)
+    own = np.take_along_axis(probability, np.maximum(symbol, 0)[:, None], axis=1)
+    likelier = np.where(probability > own, probability, 0.0).sum(axis=1)
+    top = np.argsort(-probability, axis=1, kind="stable")[:, :_LIKELIEST]
+    shares = np.take_along_axis(probability, top, axis=1)
+    texts = [
+        ", ".join(f"{names[i]} ({_percent(p)})" for i, p in zip(row, share, strict=True) if p >= _least(share))
+        for row, share in zip(top.tolist(), shares.tolist(), strict=True)
+    ]
+    return Expected(texts, (symbol >= 0) & (likelier < USUAL), np.zeros(len(codes), dtype=np.int8))
+
+
+def _least(shares: Sequence[float]) -> float:
+    """The likeliest levels are named down to one in a hundred, and the first in any case."""
+    return min(0.01, shares[0])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.005 else "<1 %"
+
+
+def _of_date(column: DatetimeColumn, parts: Sequence[Outlook], cells: EncodedTable, layout: Layout) -> Expected:
+    asked = (column.time_of_day, column.day_of_month, column.day_of_year)
+    cycles = [cycle for cycle, there in zip(_CYCLES, asked, strict=True) if there]
+    found = []
+    for outlook in parts:
+        if outlook.part < layout.n_values + layout.n_angles:
+            angle = cells.angles[:, outlook.part - layout.n_values].astype(np.float64)
+            found.append(_of_angle(cycles.pop(0), outlook.numbers, angle))
+        else:
+            found.append(_of_code(_WEEKDAYS, outlook.numbers[0], _codes(cells, outlook.part, layout), has_rare=False))
+    within = np.all([part.within for part in found], axis=0)
+    return Expected(
+        ["; ".join(texts) for texts in zip(*(part.text for part in found), strict=True)], within, found[0].side
+    )
+
+
+@dataclass(frozen=True)
+class _Cycle:
+    """A cycle of the calendar: how a place in it is written, and the words for no place in particular."""
+
+    form: str
+    start: dt.datetime
+    length: dt.timedelta
+    nowhere: str
+
+    def text(self, angle: float) -> str:
+        """A place in the cycle."""
+        moment = self.start + self.length * (angle % (2 * np.pi) / (2 * np.pi) % 1.0)
+        return f"{moment:{self.form}}".replace("day 0", "day ")
+
+
+_CYCLES = (
+    _Cycle("%H:%M", dt.datetime(2024, 1, 1), dt.timedelta(days=1), "any time of the day"),
+    _Cycle("day %d", dt.datetime(2024, 1, 1), dt.timedelta(days=31), "any day of the month"),
+    _Cycle("%d %b", dt.datetime(2024, 1, 1), dt.timedelta(days=366), "any time of the year"),
+)
+"""As `vae_anomaly.table.encoding` turns them: the day, the month of 31 days, the year of 366."""
+
+
+def _of_angle(cycle: _Cycle, members: tuple[Floats, ...], angle: Floats) -> Expected:
+    """The arc around the mean direction that has `USUAL` of the members' mixture."""
+    grid = (np.arange(_GRID) + 0.5) * (np.pi / _GRID)  # distances from the mean direction, on both sides
+    eta = members[0] + 1j * members[1]
+    concentration = np.abs(eta)
+    unit = eta / np.maximum(concentration, 1e-12)
+    mean = np.angle((unit * _resultant(concentration)).sum(axis=1))
+    density = np.zeros((len(angle), _GRID))
+    for kappa, direction in zip(concentration.T, np.angle(unit).T, strict=True):
+        offset = (mean - direction)[:, None]
+        weights = [np.exp(kappa[:, None] * (np.cos(offset + side * grid) - 1)) for side in (1, -1)]
+        both = weights[0] + weights[1]
+        density += both / both.sum(axis=1, keepdims=True)
+    reached = np.cumsum(density, axis=1) / density.sum(axis=1, keepdims=True)
+    half = grid[np.minimum((reached < USUAL).sum(axis=1), _GRID - 1)]
+    away = np.abs(np.angle(np.exp(1j * (np.nan_to_num(angle) - mean))))
+    texts = [
+        cycle.nowhere if width > _ANY else f"{cycle.text(centre - width)} to {cycle.text(centre + width)}"
+        for centre, width in zip(mean.tolist(), half.tolist(), strict=True)
+    ]
+    return Expected(texts, away <= half, np.zeros(len(angle), dtype=np.int8))
+
+
+def _resultant(concentration: Floats) -> Floats:
+    """Length of the mean vector of a von Mises distribution, I₁(κ) / I₀(κ)."""
+    return np.asarray(i1e(concentration) / i0e(concentration))
