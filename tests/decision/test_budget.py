@@ -87,6 +87,18 @@ def test_the_parts_of_the_first_and_last_day_count_by_what_usually_comes_then():
     assert n_periods(office, "day") == 5.0  # though from the first row to the last there are but 4 days and 8 hours
 
 
+def test_without_a_whole_day_between_the_time_that_passes_counts():
+    rng, n = np.random.default_rng(5), 9_000
+    night = times(rng, n, 9 / 24, 20.0)  # from 20:00 to 5:00
+    assert n_periods(night, "day") == pytest.approx(9 / 24, abs=0.01)
+    calibration = AlertBudget(20).calibrate(CalibrationRows.from_arrays(rng.random(n), time=night))
+    assert (1 - calibration.threshold) * n * 24 / 9 == pytest.approx(20, abs=10)  # 57 a day, had it been one day
+    assert "no row is of a day between" in str(calibration.guarantee)
+    week = CalibrationRows.from_arrays(rng.random(n), time=times(rng, n, 7.0))
+    assert "no row is of a day between" not in str(AlertBudget(20).calibrate(week).guarantee)
+    assert n_periods(START + np.array([0, 0, 1]).astype("timedelta64[D]"), "day") == 2.0  # of dates, whole days
+
+
 def test_empty_days_between_count():
     dates = START + np.array([0, 0, 1, 8, 9]).astype("timedelta64[D]")
     assert n_periods(dates, "day") == 10.0

@@ -52,6 +52,21 @@ def test_the_recall_is_had_with_as_few_alerts_as_it_allows(rows, recall):
     np.testing.assert_array_equal(RecallAt(recall).calibrate(rows).alerts(rows.score), reached[0])
 
 
+@pytest.mark.parametrize("rule", [ExpectedCost(30, 2), FBeta()])
+def test_what_is_best_on_its_own_rows_has_no_bounds_and_says_why(rule):
+    rng = np.random.default_rng(3)
+    rows = CalibrationRows.from_arrays(rng.normal(size=300), y=np.arange(300) < 30)
+    report = rule.calibrate(rows).guarantee
+    assert report.interval is None
+    assert "chosen on these very rows as the best" in str(report)
+    assert " to " not in next(remark for remark in report.remarks if remark.startswith("recall"))
+
+
+def test_a_precision_that_was_chosen_is_said_to_be_optimistic():
+    rows = CalibrationRows.from_arrays([1.0, 2.0, 3.0, 4.0], y=[0, 1, 0, 1])
+    assert "optimistic" in PrecisionAt(0.6).calibrate(rows).guarantee.holds
+
+
 def test_the_bounds_of_a_recall_hold_for_rows_to_come():
     rng = np.random.default_rng(1)
     low, high, n = 0, 0, 500

@@ -29,6 +29,10 @@ EXCHANGEABLE = (
 LIKELIHOOD_RATIO = (
     "the weights are true likelihood ratios; bounds are by the effective number of rows, so they are approximate"
 )
+UNUSED_CONTAMINATION = (
+    "the contamination that was stated is not used by this rule: it does not say which of the highest scores are the "
+    "anomalies'"
+)
 UNUSED_WEIGHTS = "weights count for p-values only; this rule sets its threshold without them"
 
 

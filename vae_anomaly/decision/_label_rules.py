@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.stats import norm
 
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision._counts import (
@@ -28,6 +27,10 @@ from vae_anomaly.decision.operating_points import OperatingPoints
 from vae_anomaly.errors import TableError
 
 _OPTIMISTIC = "the threshold was chosen on these very rows, so the figure is a little too good; check it on later ones"
+_CHOSEN = (
+    "the threshold was chosen on these very rows as the best for them, so every figure is too good by an unknown "
+    "amount, and has no bounds that would hold for rows to come; check it on later ones"
+)
 _POSITIVE = Number(0, open_low=True, open_high=True)
 _Y: frozenset[str] = frozenset({"y"})
 
@@ -38,13 +41,14 @@ def _labels(rule: FBeta | PrecisionAt | RecallAt | ExpectedCost, rows: Calibrati
     return y
 
 
-def _remarks(rows: CalibrationRows, n_alerts: int, n_hits: int, n_anomalies: int) -> Iterator[str]:
-    if n_alerts:
-        low, high = clopper_pearson(n_hits, n_alerts, CONFIDENCE)
-        yield f"precision {percent(n_hits / n_alerts)} on the calibration rows ({percent(low)} to {percent(high)})"
-    low, high = clopper_pearson(n_hits, n_anomalies, CONFIDENCE)
-    yield f"recall {percent(n_hits / n_anomalies)} on the calibration rows ({percent(low)} to {percent(high)})"
-    yield _OPTIMISTIC
+def _remarks(rule: ThresholdRule, rows: CalibrationRows, n_alerts: int, n_hits: int, n_anomalies: int) -> Iterator[str]:
+    bounded = isinstance(rule, PrecisionAt | RecallAt)
+    for name, n in (("precision", n_alerts), ("recall", n_anomalies)):
+        if n:
+            low, high = clopper_pearson(n_hits, n, CONFIDENCE)
+            bounds = f" ({percent(low)} to {percent(high)})" if bounded else ""
+            yield f"{name} {percent(n_hits / n)} on the calibration rows{bounds}"
+    yield _OPTIMISTIC if bounded else _CHOSEN
     if rows.weight is not None:
         yield UNUSED_WEIGHTS
 
@@ -52,7 +56,7 @@ def _remarks(rows: CalibrationRows, n_alerts: int, n_hits: int, n_anomalies: int
 def _at(rule: ThresholdRule, rows: CalibrationRows, points: OperatingPoints, place: int, **said: Any) -> Calibration:
     """The calibration at one of the points, whose report has the precision and the recall there."""
     n_alerts, n_hits = int(points.n_alerts[place]), int(points.n_hits[place])
-    remarks = _remarks(rows, n_alerts, n_hits, n_anomalies=int(points.n_hits[-1]))
+    remarks = _remarks(rule, rows, n_alerts, n_hits, n_anomalies=int(points.n_hits[-1]))
     guarantee = guarantee_of(rule, rows, float(points.threshold[place]), remarks=remarks, **said)
     return calibrated(rule, rows, guarantee)
 
@@ -94,7 +98,8 @@ class FBeta:
         Returns
         -------
         Calibration
-            With the precision and recall, and their exact bounds, in its report.
+            With the precision and recall in its report. None has bounds: they would have to allow for the choice of
+            the threshold on the same rows.
 
         Raises
         ------
@@ -176,7 +181,8 @@ class PrecisionAt:
             chosen,
             asked=f"at least {percent(self.precision)} of the alerts are anomalies, with as many alerts as that allows",
             quantity="precision",
-            holds="the precision on the calibration rows is what was asked; for rows to come see the bounds",
+            holds="the precision on the calibration rows is what was asked; chosen on the same rows it is optimistic: "
+            "expect less of rows to come, within the bounds, which take the threshold as if it were given",
             estimate=float(precision[chosen]),
             interval=clopper_pearson(int(points.n_hits[chosen]), int(points.n_alerts[chosen]), CONFIDENCE),
             assumptions=("the share of anomalies stays the same",),
@@ -308,7 +314,8 @@ class ExpectedCost:
         Returns
         -------
         Calibration
-            With the cost per row in its report.
+            With the cost per row in its report. It has no bounds: they would have to allow for the choice of the
+            threshold on the same rows, on which no other costs less.
 
         Raises
         ------
@@ -331,9 +338,6 @@ class ExpectedCost:
         points = OperatingPoints.of(rows.score, y)
         best = int((self.alarm * points.sums(weight) - points.sums(weight * lost)).argmin())
         cost = np.where(rows.score > points.threshold[best], self.alarm, lost)
-        mean = float(np.average(cost, weights=weight))
-        error = float(np.sqrt(np.square(weight * (cost - mean)).sum()) / weight.sum())
-        spread = float(norm.ppf(CONFIDENCE)) * error
         return _at(
             self,
             rows,
@@ -342,9 +346,7 @@ class ExpectedCost:
             asked=self._asked(),
             quantity="cost per row",
             holds="nothing beyond the calibration rows, on which no other threshold costs less",
-            estimate=mean,
-            interval=(max(0.0, mean - spread), mean + spread),
-            assumptions=("the bounds are by the normal approximation",),
+            estimate=float(np.average(cost, weights=weight)),
         )
 
     def _modelled(self, rows: CalibrationRows, pi: float) -> Calibration:

@@ -14,6 +14,7 @@ from vae_anomaly._params import Number, check_params
 from vae_anomaly.decision._counts import (
     CONFIDENCE,
     LIKELIHOOD_RATIO,
+    UNUSED_CONTAMINATION,
     ceil_of,
     clopper_pearson,
     effective_rows,
@@ -276,7 +277,7 @@ class DiscoveryRate:
         Parameters
         ----------
         rows : CalibrationRows
-            Held-out rows. Labels, contamination and weights are used if they are there.
+            Held-out rows. Labels and weights are used if they are there; a contamination is not.
 
         Returns
         -------
@@ -297,6 +298,7 @@ class DiscoveryRate:
             quantity="false-discovery rate",
             holds=self._holds(rows),
             assumptions=self._assumptions(rows, dependence),
+            remarks=(UNUSED_CONTAMINATION,) if rows.y is None and rows.contamination else (),
         )
         calibration = calibrated(self, rows, guarantee)
         return replace(calibration, guarantee=guarantee.with_remarks(self._about_resolution(calibration)))
@@ -309,23 +311,31 @@ class DiscoveryRate:
                 f"{self!r} needs at least {ceil_of(1 / self.fdr) - 1:,} calibration rows that stand for normal ones, "
                 f"found {n:,}, which show no p-value below {least:.2g}. Give more rows, or ask for a larger fdr."
             )
-        fewer = "" if self.method == "bh" else " (fewer with by)"
+        if self.method == "by":  # which takes fdr / (1 + 1/2 + ... + 1/m) for fdr among m rows
+            one_by_one = self._alone(one_by_one, least)
+        m = 10 * one_by_one
+        takes = ceil_of(m * least / self.fdr * (1.0 if self.method == "bh" else _harmonic(m)) - 1e-9)
         return (
             f"{n:,} rows show no p-value below {least:.2g}: one row above all of them alerts among up to "
-            f"{one_by_one:,} rows judged together{fewer}; among more rows it takes more"
+            f"{one_by_one:,} rows judged together; among {m:,} rows it takes {takes:,} such rows"
         )
+
+    def _alone(self, most: int, least: float) -> int:
+        """The most rows among which one of the least p-value alerts by Benjamini-Yekutieli."""
+        m = np.arange(1, most + 1)
+        return int((m * np.cumsum(1 / m) * least <= self.fdr * (1 + 1e-9)).sum())
 
     def _holds(self, rows: CalibrationRows) -> str:
         bound = f"the expected share of normal rows among the alerts of a batch is at most {percent(self.fdr)}"
         if rows.y is not None:
             return bound
-        if rows.contamination:
-            return f"{bound} if the highest {percent(rows.contamination)} of the calibration scores are the anomalies'"
         return f"{bound} if anomalies do not score lower on the whole; the more of them there are, the less it is"
 
     def _assumptions(self, rows: CalibrationRows, dependence: str) -> Iterator[str]:
         yield f"the rows of a batch {dependence}, given the detector"
-        if rows.y is None and rows.contamination:
-            yield f"{percent(rows.contamination)} of the calibration rows are anomalies, and score highest"
         if rows.weight is not None:
             yield LIKELIHOOD_RATIO
+
+
+def _harmonic(m: int) -> float:
+    return float((1 / np.arange(1, m + 1)).sum())

@@ -44,8 +44,8 @@ class AlertBudget:
 
     The calibration rows' time column says how many periods they cover: every whole one between the first row and
     the last, empty ones too, and of the first and last the part that usually lies between such times of day, as the
-    periods between them show. Single periods vary; `BudgetStream` makes the budget a hard limit, and
-    `top_k_per_period` chooses among the rows of a period that is over.
+    periods between them show (without rows between them the time that passes). Single periods vary; `BudgetStream`
+    makes the budget a hard limit, and `top_k_per_period` chooses among the rows of a period that is over.
 
     The report bounds the mean of periods to come. From five periods on the bounds are by how much these vary, because
     alerts come in bursts; with fewer they take alerts to be independent of each other. See `periods.mean_bounds`.
@@ -170,6 +170,11 @@ class AlertBudget:
             f"the calibration rows cover {covered.n_periods:.4g} periods of one {period}",
             f"a single one of them had {counts.min():,} to {counts.max():,} alerts",
         ]
+        if covered.by_clock:
+            remarks.append(
+                f"no row is of a {period} between the first and the last, so the time from the first row to the last "
+                "was counted, as if rows came evenly; give rows of more time"
+            )
         if alerts.all():
             remarks.append("the budget is not less than the rows, so every row alerts")
         if rows.weight is not None:

@@ -229,17 +229,18 @@ class Calibration:
 def reference(rows: CalibrationRows) -> tuple[Floats, Floats | None]:
     """Scores and weights of the rows that stand for normal ones, ascending.
 
-    They are those labelled normal; without labels all, less the highest of them up to the share that is assumed to be
-    contaminated. The heaviest of them weighs 1, as a row that is judged does: only the ratios of weights tell anything.
+    They are those labelled normal; without labels all. A stated contamination changes nothing: it does not say which
+    rows are the anomalies, and if the highest were left out as such, every p-value would be too small as soon as some
+    of them are normal. Anomalies among them only make p-values larger.
+
+    The heaviest of them weighs 1, as a row that is judged does: only the ratios of weights tell anything.
 
     Examples
     --------
-    >>> reference(CalibrationRows.from_arrays([3.0, 1.0, 2.0, 9.0], contamination=0.25))
+    >>> reference(CalibrationRows.from_arrays([3.0, 1.0, 2.0, 9.0], y=[0, 0, 0, 1]))
     (array([1., 2., 3.]), None)
     """
     order = np.argsort(rows.normal_score, kind="stable")
-    if rows.y is None and rows.contamination:
-        order = order[: len(order) - int(rows.contamination * len(order))]
     score, weight = rows.normal_score[order], rows.normal_weight
     if weight is None:
         return score, None

@@ -17,6 +17,9 @@ from vae_anomaly.errors import TableError
 UNITS = {"day": "D", "hour": "h"}
 """The periods that a clock tells, and NumPy's name of them."""
 
+_LEAST_EXPOSURE = 1e-6
+"""Of a period that was covered at all, if only by a row at its very beginning."""
+
 ENOUGH_PERIODS = 5
 """From which their spread says more than that of independent counts would."""
 
@@ -31,10 +34,13 @@ class Coverage:
         Place of the period of each row.
     exposure : float64 ndarray of shape (n_periods,)
         How much of each period is covered, in (0, 1]; empty periods between others are covered as a whole.
+    by_clock : bool
+        Whether parts of periods were taken by the clock, for want of rows of a period between the first and the last.
     """
 
     place: NDArray[np.int64]
     exposure: Floats
+    by_clock: bool = False
 
     @property
     def n_periods(self) -> float:
@@ -43,7 +49,7 @@ class Coverage:
 
     def take(self, rows: NDArray[np.intp]) -> Coverage:
         """Some of the rows; the periods that they could have come in are the same."""
-        return Coverage(self.place[rows], self.exposure)
+        return Coverage(self.place[rows], self.exposure, self.by_clock)
 
     def counts(self, alerts: Booleans) -> NDArray[np.intp]:
         """Alerts of each period."""
@@ -67,11 +73,16 @@ def covered_by_time(time: NDArray[np.datetime64], per: str) -> Coverage:
         )
     into = time - time.astype(f"datetime64[{UNITS[per]}]")
     between = (place > first) & (place < last)
-    usual = into[between] if between.any() else into
-    exposure = np.ones(last - first + 1)
-    exposure[0] = max(float((usual >= into[time.argmin()]).mean()), 1 / len(time))
-    exposure[-1] = max(float((usual <= into[time.argmax()]).mean()), 1 / len(time))
-    return Coverage(place - first, exposure)
+    exposure, least = np.ones(last - first + 1), 1 / len(time)
+    starts, ends = into[time.argmin()], into[time.argmax()]
+    if between.any():
+        usual = into[between]
+        exposure[0], exposure[-1] = (usual >= starts).mean(), (usual <= ends).mean()
+    elif into.any():  # dates alone are of whole days; of times the clock tells, as nothing shows what is usual
+        whole = np.timedelta64(24 if per == "day" else 1, "h")
+        exposure[0], exposure[-1] = 1 - starts / whole, ends / whole
+        least = _LEAST_EXPOSURE
+    return Coverage(place - first, np.maximum(exposure, least), by_clock=not between.any())
 
 
 def covered_by_rows(n_rows: int, per: int, time: NDArray[np.datetime64] | None = None) -> Coverage:
@@ -94,7 +105,8 @@ def n_periods(time: ArrayLike, per: str) -> float:
     """How many days or hours a sample covers, a part of the first and of the last included.
 
     Of the first period counts the share of rows that usually come as late in a period as the first row, and of the last
-    period the share that usually come as early as the last row, as the periods between the two show.
+    period the share that usually come as early as the last row, as the periods between the two show. Where no row is of
+    a period between them, the time from the first row to the last counts, or both as whole ones if there are but dates.
 
     Parameters
     ----------
@@ -121,6 +133,8 @@ def n_periods(time: ArrayLike, per: str) -> float:
     (5.0, 5.0)
     >>> n_periods(np.datetime64("2026-03-01T12") + np.arange(48).astype("timedelta64[h]"), "day")  # noon to noon
     2.0
+    >>> n_periods(["2026-03-01T20", "2026-03-02T05"], "day")  # nine hours of a night
+    0.375
     """
     check_params("n_periods", {"per": per}, {"per": (OneOf(tuple(UNITS)),)})
     times = as_times(time)

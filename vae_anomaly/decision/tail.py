@@ -14,6 +14,7 @@ from scipy.stats import FitError, genpareto, norm
 from vae_anomaly._params import Number, check_params
 from vae_anomaly.decision._counts import (
     CONFIDENCE,
+    UNUSED_CONTAMINATION,
     UNUSED_WEIGHTS,
     clopper_pearson,
     floor_of,
@@ -193,9 +194,8 @@ class TailRate:
     themselves, with its exact bounds.
 
     Rows labelled normal count, if there are labels. Anomalies among unlabelled rows lengthen the tail, which raises the
-    threshold: false alarms are then rarer than the rate, or the fit is refused. If the calibration rows state a
-    contamination, that share of the highest scores is left out, and the rate is that of normal rows if those are the
-    anomalies; every normal row among them makes it too high.
+    threshold: false alarms are then rarer than the rate, or the fit is refused. A contamination that the calibration
+    rows state is not used, as it does not say which of the highest scores are the anomalies'.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ class TailRate:
         Parameters
         ----------
         rows : CalibrationRows
-            Held-out rows. Labels and contamination are used if they are there.
+            Held-out rows. Labels are used if they are there; a contamination is not.
 
         Returns
         -------
@@ -271,10 +271,7 @@ class TailRate:
             holds="the rate lies within the bounds if the tail is generalised Pareto, as far as the fit can tell",
             estimate=self.rate,
             interval=(self.rate / spread, min(1.0, self.rate * spread)),
-            assumptions=(
-                f"scores above {tail.level:.6g} follow a generalised Pareto distribution, further out too",
-                *self._trimmed(rows),
-            ),
+            assumptions=(f"scores above {tail.level:.6g} follow a generalised Pareto distribution, further out too",),
             remarks=(
                 f"{tail.n_peaks:,} peaks, shape {tail.shape:.3f}, scale {tail.scale:.4g}, goodness of fit p = "
                 f"{tail.fit:.2g}; standard error of the rate: a factor of {math.exp(error):.2f}",
@@ -296,7 +293,6 @@ class TailRate:
             holds="the rate lies within the exact bounds, whatever the distribution of the scores",
             estimate=n_above / len(score),
             interval=clopper_pearson(n_above, len(score), CONFIDENCE),
-            assumptions=self._trimmed(rows),
             remarks=(reason, *self._remarks(rows)),
         )
         return calibrated(self, rows, guarantee)
@@ -306,23 +302,15 @@ class TailRate:
 
     @staticmethod
     def _quantity(rows: CalibrationRows) -> str:
-        return "alert rate" if rows.y is None and not rows.contamination else "false-alarm rate"
+        return "alert rate" if rows.y is None else "false-alarm rate"
 
     @staticmethod
     def _remarks(rows: CalibrationRows) -> tuple[str, ...]:
         said = []
-        if rows.y is None and not rows.contamination:
+        if rows.y is None:
             said.append("anomalies among unlabelled rows raise the threshold, so false alarms are rarer than the rate")
+            if rows.contamination:
+                said.append(UNUSED_CONTAMINATION)
         if rows.weight is not None:
             said.append(UNUSED_WEIGHTS)
         return tuple(said)
-
-    @staticmethod
-    def _trimmed(rows: CalibrationRows) -> tuple[str, ...]:
-        if rows.y is not None or not rows.contamination:
-            return ()
-        share = percent(rows.contamination)
-        return (
-            f"the highest {share} of the calibration scores are the anomalies'; if normal rows are among them, the "
-            "false-alarm rate is higher",
-        )
