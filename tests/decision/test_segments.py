@@ -108,7 +108,10 @@ def test_the_thresholds_of_segments_and_rest_keep_the_wish_together(rule, share,
         asked = share * len(rows) if share < 1 else share
         n_thresholds = len(calibration.segments) + 1
         assert 2 <= n_thresholds <= 4
-        assert asked - n_thresholds <= calibration.alerts(score, rows.group).sum() <= asked + 1e-9 * asked
+        n_found = int(calibration.alerts(score, rows.group).sum())
+        assert asked - n_thresholds <= n_found <= asked + 1e-9 * asked
+        if isinstance(rule, AlertBudget):  # it is handed out to the last alert
+            assert n_found == calibration.guarantee.n_alerts
         parts = [*calibration.segments.values(), calibration.rest]
         assert sum(part.guarantee.n_rows for part in parts) == len(rows)
         n_alerts = sum(part.guarantee.n_alerts for part in parts)
@@ -223,6 +226,24 @@ def test_a_budget_is_one_for_all_segments():
         assert alerts.sum() == pytest.approx(n_all, abs=5)
         for name in LOCATION:
             assert alerts[group == name].mean() == pytest.approx(0.03, abs=0.001)
+
+
+@pytest.mark.parametrize("rule", [AlertBudget(20), AlertBudget(17, per=1_000)], ids=repr)
+def test_a_budget_is_spent_over_many_segments_and_the_report_counts_them_all(rule):
+    rng = np.random.default_rng(7)
+    group = rng.integers(0, 72, 20_000)
+    time = START + np.sort(rng.integers(0, 7 * 1_440, 20_000)).astype("timedelta64[m]")
+    rows = CalibrationRows.from_arrays(rng.normal(size=20_000) + group, time=time, group=group)
+    calibration = calibrate_segments(rule, rows)
+    assert len(calibration.segments) == 72
+    pooled = int(rule.calibrate(rows).alerts(rows.score).sum())
+    assert calibration.alerts(rows.score, rows.group).sum() == pooled  # rounded down in each it would be 14 of 20
+    name, n_asked = ("day", "19.86") if rule.per == "day" else ("1,000 rows", "17")
+    assert f"together, {pooled:,} of" in str(calibration.guarantee)
+    assert f": alerts per {name} {n_asked}" in str(calibration.guarantee)
+    shares = {len(part.score): part.guarantee.n_alerts for part in calibration.segments.values()}
+    quota = {n_rows: pooled * n_rows / 20_000 for n_rows in shares}
+    assert all(abs(shares[n_rows] - quota[n_rows]) < 1 for n_rows in shares)
 
 
 def test_rows_without_segments_and_a_floor_that_is_none():

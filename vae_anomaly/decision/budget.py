@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -114,31 +114,63 @@ class AlertBudget:
         Returns
         -------
         callable
-            From the positions of the rows of a segment to their calibration. The parts of all segments add up to the
-            budget, less what rounding down leaves over.
+            From the positions of the rows of a segment to their calibration, whose alerts are rounded down. `share_out`
+            hands out what that leaves over.
 
         Raises
         ------
         TableError
             As in `calibrate`.
         """
-        if not isinstance(self.per, str):
-            return lambda part: self.calibrate(rows.take(part))  # among its own rows the budget is the same
         covered = self._covered(rows)
+        return lambda part: self._of_part(rows, covered, part)
 
-        def calibrate(part: NDArray[np.intp]) -> Calibration:
-            own = replace(self, n=self.n * len(part) / len(rows))
-            return own._calibrated(rows.take(part), covered.take(part))
+    def share_out(self, rows: CalibrationRows, parts: Sequence[NDArray[np.intp]]) -> list[Calibration]:
+        """Set the thresholds of segments that are all rows together, so that the whole budget is spent.
 
-        return calibrate
+        Each has the part of the alerts that it has of the rows, in whole numbers by the largest remainders.
+
+        Parameters
+        ----------
+        rows : CalibrationRows
+            All rows.
+        parts : sequence of int ndarray
+            Positions of the rows of each segment; every row is in one.
+
+        Returns
+        -------
+        list of Calibration
+            As many rows are above their thresholds, ties aside, as one threshold for all would have above it.
+
+        Raises
+        ------
+        TableError
+            As in `calibrate`.
+        """
+        covered = self._covered(rows)
+        quota = floor_of(self.n * covered.n_periods) * np.array([len(part) for part in parts]) / len(rows)
+        n_above = np.floor(quota).astype(np.int64)
+        left_over = round(quota.sum() - n_above.sum())
+        n_above[np.argsort(n_above - quota, kind="stable")[:left_over]] += 1
+        found = zip(parts, n_above.tolist(), strict=True)
+        return [self._of_part(rows, covered, part, n) for part, n in found]
+
+    def _of_part(
+        self, rows: CalibrationRows, covered: Coverage, part: NDArray[np.intp], n_above: int | None = None
+    ) -> Calibration:
+        own = rows.take(part)
+        if not isinstance(self.per, str):  # among its own rows the budget is the same
+            return self._calibrated(own, self._covered(own), n_above)
+        return replace(self, n=self.n * len(part) / len(rows))._calibrated(own, covered.take(part), n_above)
 
     def _covered(self, rows: CalibrationRows) -> Coverage:
         if isinstance(self.per, str):
             return covered_by_time(needed(self, rows, "time"), self.per)
         return covered_by_rows(len(rows), self.per, rows.time)
 
-    def _calibrated(self, rows: CalibrationRows, covered: Coverage) -> Calibration:
-        n_above = floor_of(self.n * covered.n_periods)
+    def _calibrated(self, rows: CalibrationRows, covered: Coverage, n_above: int | None = None) -> Calibration:
+        if n_above is None:
+            n_above = floor_of(self.n * covered.n_periods)
         if n_above < 1:
             raise TableError(
                 f"{self!r} needs calibration rows of {ceil_of(1 / self.n):,} periods or more, for one alert in all: "

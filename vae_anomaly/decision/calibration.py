@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,6 +43,10 @@ class SharedRule(Protocol):
 
     def for_parts(self, rows: CalibrationRows) -> Callable[[NDArray[np.intp]], Calibration]:
         """What sets the threshold of some of the rows, by their positions."""
+        ...
+
+    def share_out(self, rows: CalibrationRows, parts: Sequence[NDArray[np.intp]]) -> list[Calibration]:
+        """Set the thresholds of parts that are all rows together, so that nothing of the wish is left over."""
         ...
 
 

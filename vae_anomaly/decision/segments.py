@@ -63,8 +63,7 @@ def calibrate_segments(rule: ThresholdRule, rows: CalibrationRows, min_rows: int
     if rows.group is None:
         return pooled
     division = _Division(rule, rows, min_rows)
-    rest = division.settle(rows.group)
-    segments = {name: own.calibration for name, own in division.own.items()}
+    segments, rest = division.settle(rows.group)
     calibration = replace(pooled, segments=segments, rest=rest)
     guarantee = replace(
         pooled.guarantee.with_remarks(*_in_all(calibration, rows), *division.remarks()),
@@ -86,7 +85,7 @@ class _Division:
     """Which segments have a threshold of their own, and why the others have none."""
 
     def __init__(self, rule: ThresholdRule, rows: CalibrationRows, min_rows: int) -> None:
-        self.rows, self.min_rows = rows, min_rows
+        self.rule, self.rows, self.min_rows = rule, rows, min_rows
         self.calibrate_part = (
             rule.for_parts(rows) if isinstance(rule, SharedRule) else lambda index: rule.calibrate(rows.take(index))
         )
@@ -96,8 +95,19 @@ class _Division:
         self.joined: dict[str, str] = {}
         self.nameless = 0
 
-    def settle(self, group: NDArray[np.object_]) -> Calibration | None:
-        """Calibrate the segments, then the rest; None if there is no rest beside a segment of its own."""
+    def settle(self, group: NDArray[np.object_]) -> tuple[dict[str, Calibration], Calibration | None]:
+        """The calibrations of the segments and of the rest; None if there is no rest beside a segment of its own."""
+        rest_rows, rest = self._settled(group)
+        names = list(self.own)
+        found = [own.calibration for own in self.own.values()]
+        if names and isinstance(self.rule, SharedRule):
+            parts = [own.rows for own in self.own.values()]
+            found = self.rule.share_out(self.rows, parts if rest is None else [*parts, rest_rows])
+            rest = None if rest is None else found.pop()
+        return dict(zip(names, found, strict=True)), rest
+
+    def _settled(self, group: NDArray[np.object_]) -> tuple[NDArray[np.intp], Calibration | None]:
+        """Find the segments with a threshold of their own, and the rows and the calibration of the rest."""
         rest = np.ones(len(self.rows), dtype=bool)
         for name, index in _by_name(group):
             if self._calibrated(name, index):
@@ -106,11 +116,11 @@ class _Division:
         while self.own and rest.any():
             found = self._attempt(np.flatnonzero(rest))
             if isinstance(found, Calibration):
-                return found
+                return np.flatnonzero(rest), found
             smallest = min(self.own, key=lambda name: (len(self.own[name].rows), name))
             rest[self.own.pop(smallest).rows] = True
             self.joined[smallest] = found
-        return None
+        return np.flatnonzero(rest), None
 
     def remarks(self) -> Iterator[str]:
         """What to know of the rest."""
@@ -173,8 +183,16 @@ def _in_all(calibration: Calibration, rows: CalibrationRows) -> Iterator[str]:
         parts = "the segments" if calibration.rest is None else "the segments and of the rest"
         yield (
             f"by the thresholds of {parts} together, {n_alerts:,} of the calibration rows alert "
-            f"({percent(n_alerts / len(rows))})"
+            f"({percent(n_alerts / len(rows))}){_as_asked(calibration, n_alerts)}"
         )
+
+
+def _as_asked(calibration: Calibration, n_alerts: int) -> str:
+    """The same in the unit of a wish that is one for all rows."""
+    pooled = calibration.guarantee
+    if not isinstance(calibration.rule, SharedRule) or pooled.estimate is None or not pooled.n_alerts:
+        return ""
+    return f": {pooled.quantity} {pooled.estimate * n_alerts / pooled.n_alerts:.4g}"
 
 
 def _few(names: list[str]) -> str:
