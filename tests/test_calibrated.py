@@ -515,6 +515,9 @@ def test_a_search_over_the_detector_ranks_by_labels_and_learns_without_them():
 # ---------------------------------------------------------------- what is refused before or after the fit
 
 
+_LATEST = {"cv": [(np.arange(600), np.arange(600, 1_200))]}
+
+
 @pytest.mark.parametrize(
     ("params", "beside", "message"),
     [
@@ -525,6 +528,10 @@ def test_a_search_over_the_detector_ranks_by_labels_and_learns_without_them():
         ({"use_y": True}, {"y": np.where(np.arange(1_200) % 9, 1, -1)}, "y == -1"),
         ({"use_y": True}, {"y": np.ones(1_200)}, "labels of normal rows"),
         ({"use_y": True}, {"y": np.zeros(10)}, "1200 rows: found 10"),
+        ({"use_y": True}, {"y": ["ok", "fraud"] * 600}, "found text, such as 'ok'. Map it first, for example y == "),
+        ({"rule": FBeta()}, {"y": np.zeros(1_200)}, "held out, needs both classes: .* 300 rows, every one 0"),
+        ({"rule": FBeta(), **_LATEST}, {"y": np.arange(1_200) < 600}, "needs both classes: .* 600 rows, every one 0"),
+        ({"use_y": True, **_LATEST}, {"y": np.arange(1_200) > 599}, "found 600 rows labelled 1"),
         ({}, {"groups": ["a"] * 7}, "1200 rows: found 7"),
         ({}, {"split_groups": ["a"] * 7}, "'split_groups' must have one entry for each of the 1200 rows"),
         ({}, {"split_groups": ["a"] * 1_199 + [None]}, "row 1199 and 1 in all have none"),

@@ -84,10 +84,10 @@ def test_groups_are_never_parted(cv, groups, seed):
 @pytest.mark.parametrize(
     ("cv", "beside", "message"),
     [
-        (0.25, Beside(), "25 of 100 rows were held out for the calibration, at random."),
-        (0.25, Beside(time=at(range(100))), "25 of 100 rows were held out for the calibration, the latest."),
+        (0.25, Beside(), "25 of 100 rows were held out for the calibration, at random"),
+        (0.25, Beside(time=at(range(100))), "25 of 100 rows were held out for the calibration, the latest"),
         (0.2, Beside(group=np.arange(100) // 20), "20 of 100 rows were held out for the calibration, whole groups at "),
-        (4, Beside(time=at(range(100))), "Each of 80 rows was scored by one of 4 detectors"),
+        (4, Beside(time=at(range(100))), "each of 80 rows was scored by one of 4 detectors"),
     ],
 )
 def test_the_report_says_how_rows_were_held_out(cv, beside, message):

@@ -98,10 +98,10 @@ def described(parts: Sequence[Split], n_rows: int, beside: Beside, cv: Any) -> s
     if not own and beside.group is not None:
         way = "whole groups at random"
     if len(parts) == 1:
-        return f"{n:,} of {n_rows:,} rows were held out for the calibration, {way}."
+        return f"{n:,} of {n_rows:,} rows were held out for the calibration, {way}"
     return (
-        f"Each of {n:,} rows was scored by one of {len(parts)} detectors that had not learnt from it ({way}), and the "
-        "detector in use has learnt from all rows: what is guaranteed is approximate."
+        f"each of {n:,} rows was scored by one of {len(parts)} detectors that had not learnt from it ({way}), and the "
+        "detector in use has learnt from all rows: what is guaranteed is approximate"
     )
 
 

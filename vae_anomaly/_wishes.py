@@ -14,6 +14,7 @@ from sklearn.utils import indexable
 from sklearn.utils.validation import _num_samples
 
 from vae_anomaly.decision._counts import rows_at_top
+from vae_anomaly.decision._labelled import check_both_classes
 from vae_anomaly.decision.calibration import ThresholdRule
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.thresholds import AlertBudget, Contamination, DiscoveryRate, FalseAlarmRate
@@ -89,9 +90,12 @@ def rehearse(rule: ThresholdRule | None, columns: CalibrationRows, rows: NDArray
     Raises
     ------
     TableError
-        From the rule; or it counts alerts by the day, and the split has thinned out the rows of the days.
+        From the rule; or the labels that it needs, or every row's, are of one class; or it counts alerts by the day,
+        and the split has thinned out the rows of the days.
     """
-    part = columns.take(rows)
+    part = scored(columns.take(rows), np.zeros(len(rows)))
+    if rule is not None and part.y is not None and "y" in rule.needs:
+        check_both_classes(part.y, f"{rule!r}, on the {len(part):,} rows that are held out,")
     if isinstance(rule, AlertBudget) and "time" in rule.needs and columns.time is not None and part.time is not None:
         n_within = int(((columns.time >= part.time.min()) & (columns.time <= part.time.max())).sum())
         if len(rows) < _WHOLE * n_within:

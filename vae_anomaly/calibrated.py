@@ -37,7 +37,7 @@ from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.segments import calibrate_segments
 from vae_anomaly.errors import TableError
 
-_TRUST = "That the detector has not learnt from the calibration rows is taken on trust."
+_TRUST = "that the detector has not learnt from the calibration rows is taken on trust"
 
 _PARAMS = {
     "rule": (RuleOrNone(),),
@@ -74,8 +74,11 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
         A splitter of scikit-learn holds out one part or several in the same way. "prefit": `estimator` is fitted and
         every row calibrates.
     assumed_contamination : float in [0, 0.5] or None, default=None
-        Share of anomalies assumed among calibration rows without labels. None: not known. (scikit-learn's
-        `contamination` is a share to flag instead; that is the rule ``Contamination(share)`` here.)
+        Share of anomalies assumed among calibration rows without labels, by which `FalseAlarmRate` allows so many more
+        alerts. None: not known. Leave it so unless the ranking is nearly perfect: it is a bet that every anomaly scores
+        above the threshold, and where some don't, as of most frauds, normal rows alert in their place. Labels of a few
+        hundred rows do better. (scikit-learn's `contamination` is a share to flag; here that is the rule
+        ``Contamination(share)``.)
     use_y : bool, default=False
         Let the `y` of `fit` tell normal rows from anomalies in the calibration even if `rule` can do without.
     min_segment_rows : int, default=200
@@ -122,7 +125,10 @@ class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, Base
     as a pipeline: in front of this one it would see the calibration rows.
 
     For `GridSearchCV`, score the ranking: a search by labels takes ``scoring=lambda fitted, X, y:
-    average_precision_score(y, fitted.anomaly_score(X))``. The detectors learn without `y` all the same.
+    average_precision_score(y, fitted.anomaly_score(X))``. The name ``scoring="average_precision"`` would measure the
+    reverse, by `decision_function`, which is lower for anomalies. The detectors learn without `y` all the same. Without
+    metadata routing, the `groups` of ``GridSearchCV.fit(X, y, groups=...)`` go to its splitter and not to this
+    detector, and other arguments to every `fit`.
 
     With metadata routing (``sklearn.set_config(enable_metadata_routing=True)``) `groups`, `split_groups`, `amount` and
     `time` can be requested by ``set_fit_request``, `groups` also by ``set_predict_request``, and further arguments of

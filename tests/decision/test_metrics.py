@@ -307,7 +307,7 @@ def test_the_report_is_json():
         ([1, -1], [1.0, 2.0], "y == -1"),
         ([0, math.nan], [1.0, 2.0], "found nan at row 1"),
         ([0, None], [1.0, 2.0], "found nan at row 1"),
-        (["fraud", "ok"], [1.0, 2.0], "'y' must hold numbers"),
+        (["fraud", "ok"], [1.0, 2.0], "found text, such as 'fraud'. Map it first, for example y == 'fraud'"),
         ([0, 1], ["high", "low"], "'score' must hold numbers"),
         ([], [], "at least one row"),
         ([[0, 1]], [1.0], "one column"),

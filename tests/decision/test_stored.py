@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vae_anomaly._params import to_json
 from vae_anomaly.decision.guarantee import Guarantee
 from vae_anomaly.decision.segments import calibrate_segments
 from vae_anomaly.decision.stored import from_parts, to_parts
@@ -88,6 +89,8 @@ DAMAGE = {
     "normal rows without anomalies": lambda document, arrays: document["report"].update(n_anomalies=None),
     "counts that do not add up": lambda document, arrays: document["report"].update(n_normal=1),
     "more alerts than rows": lambda document, arrays: document["report"].update(n_alerts=N + 1),
+    "another rule than the report's": lambda document, arrays: document["rule"].update(alpha=0.5),
+    "a report of a book's length": lambda document, arrays: document["report"].update(holds="x" * 10**7),
     "no rows": lambda document, arrays: document["report"].update(n_rows=0),
     "an interval of booleans": lambda document, arrays: document["report"].update(interval=[False, True]),
     "an estimate beyond numbers": lambda document, arrays: document["report"].update(estimate=10**400),
@@ -182,3 +185,16 @@ def test_a_report_prints_what_was_asked_found_and_assumed_line_by_line():
     assert starts.count("segment") == 1
     assert lines[-1].startswith("the rest     threshold ")
     assert Guarantee.from_json(deepcopy(report.to_json())) == report
+
+
+def test_one_is_counted_in_the_singular():
+    report = Contamination(0.4).calibrate(CalibrationRows.from_arrays([1.0, 2.0, 3.0, 4.0], y=[0, 0, 0, 1])).guarantee
+    assert "3 normal and 1 anomaly\n" in str(report)
+    assert "1 alert on the calibration rows" in str(report)
+
+
+def test_numbers_of_numpy_in_a_rule_are_kept_as_numbers():
+    rule = FalseAlarmRate(np.float64(0.02), confidence=np.float32(0.5))
+    document, arrays = to_parts(rule.calibrate(CalibrationRows.from_arrays(np.arange(500.0))))
+    document["rule"] = {name: to_json(value) for name, value in document["rule"].items()}
+    assert from_parts(document, arrays).rule.alpha == 0.02

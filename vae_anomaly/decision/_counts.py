@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc
 from scipy.stats import beta
 
+from vae_anomaly._params import to_json
 from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.decision.calibration_rows import CalibrationRows
 from vae_anomaly.decision.guarantee import Guarantee
@@ -178,7 +180,7 @@ def guarantee_of(
     """
     n_anomalies = None if rows.y is None else int(rows.y.sum())
     return Guarantee(
-        rule=repr(rule),
+        rule=written(rule),
         asked=asked,
         quantity=quantity,
         threshold=threshold,
@@ -193,6 +195,21 @@ def guarantee_of(
         assumptions=(EXCHANGEABLE, *assumptions),
         remarks=(*remarks, *_about_clusters(rows, n_effective), *_about_ties(rows.score, threshold)),
     )
+
+
+def written(rule: object) -> str:
+    """A rule as it would be written, its numbers without NumPy's names, as a file has them.
+
+    Examples
+    --------
+    >>> from vae_anomaly.decision.thresholds import Contamination
+    >>> written(Contamination(np.float64(0.01)))
+    'Contamination(share=0.01)'
+    """
+    if not is_dataclass(rule):
+        return repr(rule)
+    params = (f"{field.name}={to_json(getattr(rule, field.name))!r}" for field in fields(rule))
+    return f"{type(rule).__name__}({', '.join(params)})"
 
 
 def _about_clusters(rows: CalibrationRows, n_effective: float | None) -> tuple[str, ...]:

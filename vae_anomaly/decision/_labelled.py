@@ -16,6 +16,12 @@ Booleans: TypeAlias = NDArray[np.bool_]
 
 def as_labels(y: ArrayLike) -> Booleans:
     """Labels as booleans, or an error that says which is neither 0 nor 1."""
+    text = _first_text(y)
+    if text is not None:
+        raise TableError(
+            f"Labels must be 1 (fraud) or 0 (normal), in numbers or booleans: found text, such as {text!r}. Map it "
+            "first, for example y == 'fraud', by the text that means fraud."
+        )
     labels = as_numbers("y", y)
     bad = ~np.isin(labels, (0.0, 1.0))
     if bad.any():
@@ -24,6 +30,22 @@ def as_labels(y: ArrayLike) -> Booleans:
             "for example y == -1 for scikit-learn's outlier labels, and drop rows whose label is not known."
         )
     return labels.astype(bool)
+
+
+def _first_text(y: ArrayLike) -> str | None:
+    """A label that is text and not a number in writing, if the first labels are of that kind."""
+    column = np.asarray(y)
+    if column.ndim != 1 or column.dtype.kind not in "OUT":
+        return None
+    return next((str(value) for value in column[:100].tolist() if isinstance(value, str) and not _number(value)), None)
+
+
+def _number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def labelled_scores(y: ArrayLike, score: ArrayLike) -> tuple[Booleans, Floats]:

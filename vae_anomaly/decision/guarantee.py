@@ -92,6 +92,10 @@ class Guarantee:
             if not allowed.allows(document[name]):
                 raise ModelFileError(f"The {name!r} of a report must be {allowed}. Found {document[name]!r}.")
         _check_counts(document)
+        texts = [value for value in document.values() if isinstance(value, str)]
+        length = sum(map(len, (*texts, *document["assumptions"], *document["remarks"])))
+        if length > _MOST_TEXT:
+            raise ModelFileError(f"A report must be of at most {_MOST_TEXT:,} characters. Found {length:,}.")
         interval, rest = document["interval"], document["rest"]
         parts = [part for part in (*document["segments"].values(), rest) if part is not None]
         if any(isinstance(part, dict) and (part.get("segments") or part.get("rest")) for part in parts):
@@ -125,10 +129,11 @@ class Guarantee:
     def _rows(self) -> str:
         if self.n_normal is None:
             return f"{self.n_rows:,}, unlabelled"
-        return f"{self.n_rows:,}, of which {self.n_normal:,} normal and {self.n_anomalies:,} anomalies"
+        anomalies = _counted(self.n_anomalies or 0, "anomal", "y", "ies")
+        return f"{self.n_rows:,}, of which {self.n_normal:,} normal and {anomalies}"
 
     def _found(self) -> str:
-        alerts = "" if self.n_alerts is None else f"{self.n_alerts:,} alerts on the calibration rows; "
+        alerts = "" if self.n_alerts is None else f"{_counted(self.n_alerts, 'alert')} on the calibration rows; "
         if self.estimate is None:
             return f"{alerts}{self.quantity}: depends on the rows to come"
         shown = f"{alerts}{self.quantity} {self._figure(self.estimate)}"
@@ -138,7 +143,7 @@ class Guarantee:
         return f"{shown}, for rows to come {low} to {high} (each bound at {percent(self.confidence)} confidence)"
 
     def _in_short(self) -> str:
-        return f"threshold {_number(self.threshold)}, {self.n_rows:,} rows, {self._found()}"
+        return f"threshold {_number(self.threshold)}, {_counted(self.n_rows, 'row')}, {self._found()}"
 
     def _figure(self, value: float) -> str:
         return percent(value) if self.quantity.endswith(("rate", "share", "precision", "recall")) else f"{value:.4g}"
@@ -168,6 +173,7 @@ class _Either:
         return f"{self.rule} or None"
 
 
+_MOST_TEXT = 10**6  # some hundred times as much as the longest report, for segments have names of any length
 _TEXT, _TEXTS = Instance((str,), "text"), Several(Instance((str,), "text"), 0)
 _FINITE = Number(open_low=True, open_high=True)
 _COUNT = Number(0, 2**63, integer=True)
@@ -206,6 +212,10 @@ def percent(share: float) -> str:
     ('0.1 %', '1.23 %')
     """
     return f"{100 * share:.3g} %"
+
+
+def _counted(n: int, noun: str, one: str = "", more: str = "s") -> str:
+    return f"{n:,} {noun}{one if n == 1 else more}"
 
 
 def _number(threshold: float | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_anomaly.decision._counts import written
 from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.decision.calibration import BatchRule, Calibration
 from vae_anomaly.decision.guarantee import Guarantee
@@ -90,6 +91,8 @@ def _part(rule: Any, report: Guarantee, prefix: str, arrays: dict[str, NDArray[A
         known = rule_from_json(rule)
     except ParameterError as error:
         raise ModelFileError(f"The rule of a calibration is none: {error} {_INTACT}") from error
+    if report.rule != written(known):
+        raise ModelFileError(f"The rule of a calibration must be that of its report, {report.rule}. Found {known!r}.")
     if (report.threshold is None) != isinstance(known, BatchRule):
         raise ModelFileError(f"{known!r} cannot have the threshold {report.threshold}. {_INTACT}")
     score = _checked(f"{prefix}score", arrays)
