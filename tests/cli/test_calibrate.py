@@ -526,3 +526,64 @@ def test_one_wish_is_one_rule_and_two_are_none(wish):
         if other is not wish:
             with pytest.raises(ParameterError, match="Expected one wish"):
                 rule_of(given | {next(iter(other.params.values())): 0.3})
+
+
+# Rows that fit holds out
+
+
+def fit_and_hold_out(folder, tmp_path, *options):
+    quick = ["--max-steps=30", "--members=1", "--quiet", "--label=is_fraud", "--drop=typology", *NAMES]
+    aside = ["--hold-out=0.4", "--hold-out-to", tmp_path / "aside.csv"]
+    return call("fit", folder / "calibration.csv", "-o", tmp_path / "m.vaea", *quick, *aside, *options)
+
+
+@pytest.mark.parametrize("options", [["--time-column=timestamp"], ["--seed=3"]], ids=["latest", "random"])
+def test_rows_that_fit_holds_out_are_those_that_it_does_not_learn_from(folder, tmp_path, options):
+    assert fit_and_hold_out(folder, tmp_path, *options) == 0
+    whole, aside = (file.read_text().splitlines() for file in (folder / "calibration.csv", tmp_path / "aside.csv"))
+    assert aside[0] == whole[0]
+    assert set(aside) <= set(whole)  # every cell as it was
+    n_rows = VAEDetector.load(tmp_path / "m.vaea").schema_.n_rows
+    assert len(aside) - 1 + n_rows == len(whole) - 1
+    assert n_rows == pytest.approx(600, abs=3)
+    times = pd.to_datetime(pd.read_csv(folder / "calibration.csv")["timestamp"])
+    held_out = np.isin(whole[1:], aside[1:])
+    is_latest = times[~held_out].max() < times[held_out].min()
+    assert is_latest == (options == ["--time-column=timestamp"])
+    assert call("calibrate", tmp_path / "m.vaea", tmp_path / "aside.csv", "--false-alarm-rate=0.01") == 0
+    assert fit_and_hold_out(folder, tmp_path, *options) == 5
+    assert fit_and_hold_out(folder, tmp_path, *options, "--force") == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hold-out=0.4"], "--hold-out goes with"),
+        (["--hold-out-to=x.csv"], "--hold-out-to goes with"),
+        (["--time-column=timestamp"], "--time-column goes with"),
+        (["--hold-out=1", "--hold-out-to=x.csv"], "a share of the rows in (0, 1)"),
+        (["--hold-out=0.4", "--hold-out-to=-"], "expected a file of its own"),
+        (["--hold-out=0.4", "--hold-out-to={model}"], "expected a file of its own"),
+        (["--hold-out=0.4", "--hold-out-to={file}", "--force"], "found an input file"),
+    ],
+)
+def test_what_cannot_be_held_out_is_refused_before_the_training(folder, tmp_path, capsys, options, message):
+    given = [option.format(model=tmp_path / "m.vaea", file=folder / "train.csv") for option in options]
+    before = (folder / "train.csv").read_bytes()
+    assert call("fit", folder / "train.csv", "-o", tmp_path / "m.vaea", *given) in (2, 5)
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert (folder / "train.csv").read_bytes() == before
+
+
+def test_faults_of_amounts_and_times_are_counted_from_the_first_row(folder, model, tmp_path, capsys):
+    frame = pd.read_csv(folder / "calibration.csv").astype({"amount": object, "timestamp": object})
+    frame.loc[4, "amount"], frame.loc[6, "timestamp"] = -3.0, None
+    frame.to_csv(tmp_path / "faulty.csv", index=False)
+    options = {
+        "found -3 in row 5": ["--cost-missed=amount", "--cost-alarm=1", "--prevalence=0.1", "--amount-column=amount"],
+        "in column 'timestamp' in row 7": PER_DAY,
+    }
+    for message, given in options.items():
+        assert call("calibrate", model, tmp_path / "faulty.csv", *given) == 3
+        assert message in capsys.readouterr().err

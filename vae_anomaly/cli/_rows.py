@@ -252,6 +252,18 @@ def numbers(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float6
         raise _unreadable(column, error) from None
 
 
+def amounts(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float64]:
+    """A column of amounts, known of every row and not negative."""
+    values = numbers(table, column, reading)
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        raise TableError(
+            f"Expected amounts of 0 or more in column {column!r}, found {values[bad][0]:g} in row {bad.argmax() + 1:,} "
+            f"and {int(bad.sum()):,} such rows in all. Correct or drop them."
+        )
+    return values
+
+
 def days(table: pa.Table, column: str, reading: Reading) -> NDArray[np.int64]:
     """Which day each row is of: of a date or datetime, or of seconds since some midnight."""
     return (_seconds(table, column, reading) // _SECONDS_OF_A_DAY).astype(np.int64)
@@ -279,7 +291,11 @@ def _seconds(table: pa.Table, column: str, reading: Reading) -> NDArray[np.float
             raise _unreadable(column, error) from None
         seconds = np.asarray(pc.divide(moments.cast(pa.int64()).cast(pa.float64()), 1e6))
     if not np.isfinite(seconds).all():
-        raise TableError(f"Expected a time in every row, found rows without one in column {column!r}.")
+        missing = ~np.isfinite(seconds)
+        raise TableError(
+            f"Expected a time in every row, found none in column {column!r} in row {missing.argmax() + 1:,} and in "
+            f"{int(missing.sum()):,} rows in all. Fill them in, or drop these rows."
+        )
     if not is_moment(table[column].type) and _undashed_dates(seconds):
         raise TableError(
             f"Expected ISO dates or seconds in column {column!r}, found {seconds[0]:.0f} and the like, which would be"

@@ -175,7 +175,10 @@ def calibrate(
     assumed_contamination: Annotated[
         float | None,
         typer.Option(
-            metavar="SHARE", help="Anomalies among the calibration rows, without labels.", rich_help_panel=_ROWS
+            metavar="SHARE",
+            help="Anomalies among rows without labels, for --false-alarm-rate. A bet that all of them score highest:"
+            " leave it out unless the ranking is nearly perfect.",
+            rich_help_panel=_ROWS,
         ),
     ] = None,
     half_life: Annotated[
@@ -204,7 +207,7 @@ def calibrate(
     adds p_value, risk_score and alert, and keeps to it.
 
     Rows that the model was trained on score too low to set a threshold: hold
-    some out, such as the latest.
+    some out, such as the latest, with fit --hold-out.
     """
     n_alerts, n_rows = alerts_per_rows or (None, None)
     rule = rule_of(
@@ -305,7 +308,7 @@ def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, r
     """The scores of the rows, and what the columns say of them."""
     from datetime import timedelta
 
-    from vae_anomaly.cli._rows import anomaly_scores, numbers, segments, times
+    from vae_anomaly.cli._rows import amounts, anomaly_scores, segments, times
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.decision.conformal import recency_weights
 
@@ -315,7 +318,7 @@ def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, r
         weight = recency_weights(time, timedelta(days=columns.half_life))
     beside: dict[str, Any] = {
         "y": _labels(table, columns) if columns.label else None,
-        "amount": numbers(table, columns.amount, reading) if columns.amount else None,
+        "amount": amounts(table, columns.amount, reading) if columns.amount else None,
         "group": segments(table, columns.segment) if columns.segment else None,
     }
     score = anomaly_scores(detector, table, reading)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vae_anomaly.cli._hold_out import HoldOut, hold_out_of
 from vae_anomaly.cli._options import (
     AsJson,
     Decimal,
@@ -21,7 +22,7 @@ from vae_anomaly.cli._options import (
     parse_contamination,
     parse_kinds,
 )
-from vae_anomaly.cli._print import emit_json, show_facts
+from vae_anomaly.cli._print import emit_json, note, show_facts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,6 +52,22 @@ def fit(
     drop: Annotated[
         list[str] | None,
         typer.Option(metavar="COL", help="Leave a column out; may be repeated.", rich_help_panel=_COLUMNS),
+    ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Leave so many rows out, to calibrate on: the latest with --time-column, else by the seed.",
+            rich_help_panel=_COLUMNS,
+        ),
+    ] = None,
+    hold_out_to: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write them, with every column.", rich_help_panel=_COLUMNS),
+    ] = None,
+    time_column: Annotated[
+        str | None,
+        typer.Option(metavar="COL", help="Dates, or seconds, for --hold-out.", rich_help_panel=_COLUMNS),
     ] = None,
     identifiers: Annotated[
         list[str] | None,
@@ -108,7 +125,9 @@ def fit(
         "verbose": not quiet,
     }
     reading = Reading(delimiter, encoding, decimal, no_header)
-    summary = fit_files(files, output, settings, reading, label=label, train_on=train_on, drop=drop or (), force=force)
+    aside = hold_out_of(hold_out, hold_out_to, time_column)
+    chosen: dict[str, Any] = {"label": label, "train_on": train_on, "drop": drop or ()}
+    summary = fit_files(files, output, settings, reading, aside=aside, force=force, **chosen)
     if as_json:
         emit_json(summary)
     elif not quiet:
@@ -116,19 +135,34 @@ def fit(
 
 
 def fit_files(
-    files: list[str], output: Path, settings: dict[str, Any], reading: Reading, *, force: bool = False, **chosen: Any
+    files: list[str],
+    output: Path,
+    settings: dict[str, Any],
+    reading: Reading,
+    *,
+    aside: HoldOut | None = None,
+    force: bool = False,
+    **chosen: Any,
 ) -> dict[str, Any]:
-    """Read, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`."""
+    """Read, hold out, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`."""
     from vae_anomaly.cli._rows import training_rows
-    from vae_anomaly.table.io import check_target
+    from vae_anomaly.table.io import check_target, write_table
 
     check_target(output, force=force)
     check_model_target(output, files)
-    rows = training_rows(reading.tables(files), **chosen)
+    table = reading.tables(files)
+    held_out = None
+    if aside is not None:
+        aside.check_target(output, files, force=force)
+        table, held_out = aside.parted(table, reading, settings["random_state"])
+    rows = training_rows(table, **chosen)
     from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
 
     given = {name: value for name, value in settings.items() if value is not None}
     detector = VAEDetector(**given).fit(reading.for_model(rows))
+    if aside is not None and held_out is not None:
+        write_table(held_out, aside.path, force=force)
+        note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
     detector.save(output, overwrite=force)
     return {"model": str(output), **summarise(detector, rows)}
 
