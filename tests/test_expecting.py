@@ -29,12 +29,20 @@ def test_so_much_of_the_mixture_lies_below_its_quantile(seed, probability, dof):
     np.testing.assert_allclose(below, probability, atol=1e-9)
 
 
+def of_symbols(probability, symbols):
+    """What an outlook says of one code in rows that have these symbols."""
+    rows = np.tile(probability, (len(symbols), 1))
+    own = np.take_along_axis(rows, np.maximum(symbols, 0)[:, None], axis=1)
+    top = np.argsort(-rows, axis=1)[:, :3]
+    return np.take_along_axis(rows, top, axis=1), top, own, np.where(rows > own, rows, 0).sum(1, keepdims=True)
+
+
 @given(st.integers(0, 500))
 def test_the_usual_levels_are_the_fewest_that_have_four_in_five(seed):
     rng = np.random.default_rng(seed)
     probability = rng.dirichlet(np.full(6, 0.5))
-    codes = np.arange(6, dtype=np.int32) + FIRST_LEVEL
-    within = _of_code("abcdef", np.tile(probability, (6, 1)), codes, has_rare=False).within
+    symbols = np.arange(6, dtype=np.int32)
+    within = _of_code("abcdef", of_symbols(probability, symbols), symbols + FIRST_LEVEL, has_rare=False).within
     assert probability[within].sum() >= 0.8 - 1e-9
     assert probability[within].sum() - probability[within].min() < 0.8
     assert not within.all()
@@ -43,7 +51,8 @@ def test_the_usual_levels_are_the_fewest_that_have_four_in_five(seed):
 
 def test_unseen_levels_are_never_usual_and_rare_ones_have_a_name():
     codes = np.array([UNSEEN, MISSING, FIRST_LEVEL - 1, FIRST_LEVEL], dtype=np.int32)
-    found = _of_code(["chip", "online"], np.tile([0.85, 0.149, 0.001], (4, 1)), codes, has_rare=True)
+    numbers = of_symbols([0.85, 0.149, 0.001], codes - (FIRST_LEVEL - 1))
+    found = _of_code(["chip", "online"], numbers, codes, has_rare=True)
     assert found.within.tolist() == [False, False, True, False]
     assert found.text[0] == "a rare value (85 %), chip (15 %)"
 
@@ -98,13 +107,13 @@ def test_a_moment_is_expected_as_a_date():
 
 def test_levels_and_dates_are_told_in_the_words_of_the_table():
     channel = CategoricalColumn("channel", "string", 0.0, Reading.TEXT, ("chip", "online"), (9.0, 1.0), 0.01)
-    outlook = Outlook(0, np.arange(1), (np.array([[0.9, 0.1]]),))
+    outlook = Outlook(0, np.arange(1), of_symbols([0.9, 0.1], np.array([0])))
     layout = Layout(("channel",), channel.parts(0))
     assert expected(channel, [outlook], table(codes=[FIRST_LEVEL]), layout, 3.0).text == ["chip (90 %), online (10 %)"]
     when = DatetimeColumn("when", "date32", 0.0, "2024-01-01", "2024-09-01", False, True, True, True, False, 0.01)
-    of_week = np.array([[0.0, 0.0, 0.97, 0.0, 0.0, 0.0, 0.03]])
+    of_week = of_symbols([0.0, 0.0, 0.97, 0.0, 0.0, 0.0, 0.03], np.array([2]))
     of_month = (np.full((1, 3), 30 * np.cos(1.0)), np.full((1, 3), 30 * np.sin(1.0)))
-    parts = [Outlook(0, np.arange(1), of_month), Outlook(1, np.arange(1), (of_week,))]
+    parts = [Outlook(0, np.arange(1), of_month), Outlook(1, np.arange(1), of_week)]
     layout = Layout(("when",), when.parts(0))
     found = expected(when, parts, table(angles=[1.0], codes=[FIRST_LEVEL + 2]), layout, 3.0)
     assert found.text == ["day 4 to day 7; Wednesday (97 %), Sunday (3 %)"]

@@ -32,7 +32,6 @@ Floats = NDArray[np.float64]
 USUAL = 0.8
 """Share of what is expected that is called usual."""
 
-_LIKELIEST = 3
 _HALVINGS = 50
 _GRID = 720
 _ANY = 0.7 * np.pi
@@ -83,7 +82,7 @@ def expected(column: Column, parts: Sequence[Outlook], cells: EncodedTable, layo
         return _of_date(column, parts, cells, layout)
     levels = _levels(column)
     return _of_code(
-        levels, parts[0].numbers[0], _codes(cells, parts[0].part, layout), layout.parts[parts[0].part].has_rare
+        levels, parts[0].numbers, _codes(cells, parts[0].part, layout), layout.parts[parts[0].part].has_rare
     )
 
 
@@ -168,18 +167,15 @@ def _levels(column: Column) -> tuple[str, ...]:
     raise TypeError(f"Expected a column of levels, found {column.kind}.")
 
 
-def _of_code(levels: Sequence[str], probability: Floats, codes: NDArray[np.int32], has_rare: bool) -> Expected:
+def _of_code(levels: Sequence[str], numbers: tuple[Floats, ...], codes: NDArray[np.int32], has_rare: bool) -> Expected:
     names = (("a rare value",) if has_rare else ()) + tuple(levels)
-    symbol = codes - (RARE if has_rare else FIRST_LEVEL)
-    own = np.take_along_axis(probability, np.maximum(symbol, 0)[:, None], axis=1)
-    likelier = np.where(probability > own, probability, 0.0).sum(axis=1)
-    top = np.argsort(-probability, axis=1, kind="stable")[:, :_LIKELIEST]
-    shares = np.take_along_axis(probability, top, axis=1)
+    shares, symbols, _, likelier = numbers
     texts = [
         ", ".join(f"{names[i]} ({_percent(p)})" for i, p in zip(row, share, strict=True) if p >= _least(share))
-        for row, share in zip(top.tolist(), shares.tolist(), strict=True)
+        for row, share in zip(symbols.astype(np.intp).tolist(), shares.tolist(), strict=True)
     ]
-    return Expected(texts, (symbol >= 0) & (likelier < USUAL), np.zeros(len(codes), dtype=np.int8))
+    known = codes >= (RARE if has_rare else FIRST_LEVEL)
+    return Expected(texts, known & (likelier[:, 0] < USUAL), np.zeros(len(codes), dtype=np.int8))
 
 
 def _least(shares: Sequence[float]) -> float:
@@ -200,7 +196,7 @@ def _of_date(column: DatetimeColumn, parts: Sequence[Outlook], cells: EncodedTab
             angle = cells.angles[:, outlook.part - layout.n_values].astype(np.float64)
             found.append(_of_angle(cycles.pop(0), outlook.numbers, angle))
         else:
-            found.append(_of_code(_WEEKDAYS, outlook.numbers[0], _codes(cells, outlook.part, layout), has_rare=False))
+            found.append(_of_code(_WEEKDAYS, outlook.numbers, _codes(cells, outlook.part, layout), has_rare=False))
     within = np.all([part.within for part in found], axis=0)
     return Expected(
         ["; ".join(texts) for texts in zip(*(part.text for part in found), strict=True)], within, found[0].side

@@ -15,7 +15,7 @@ from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.explaining import conditional_surprisals, hide, judged, outlooks, present_cells
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
 from vae_anomaly.model.objective import posterior
-from vae_anomaly.table.layout import FIRST_LEVEL, MISSING, RARE, UNSEEN, PartKind
+from vae_anomaly.table.layout import MISSING, RARE, UNSEEN, PartKind
 
 KL_WEIGHT = 0.3
 
@@ -104,17 +104,27 @@ def log_p(layout, table, part, numbers):
         eta = numbers[0][:, 0] + 1j * numbers[1][:, 0]
         return np.nan_to_num(stats.vonmises.logpdf(x, np.abs(eta), np.angle(eta)))
     codes = table.codes[:, part - layout.n_values - layout.n_angles]
-    symbol = np.maximum(codes - (RARE if described.has_rare else FIRST_LEVEL), 0)
-    seen = np.take_along_axis(numbers[0], symbol[:, None], axis=1)[:, 0] * (1 - described.unseen_probability)
+    seen = numbers[2][:, 0] * (1 - described.unseen_probability)
     p = np.where(codes == UNSEEN, described.unseen_probability, seen)
     return np.where(codes == MISSING, 0.0, np.log(p))
 
 
-def test_probabilities_add_up_to_one(model, table):
-    rng = np.random.default_rng(1)
-    found = outlooks(model, table, rng.integers(3, 6, len(table)), hidden=True)
-    assert sum(len(outlook.rows) for outlook in found) == len(table)
-    for outlook in found:
+def test_the_likeliest_symbols_come_first_and_no_likelier_one_is_forgotten(model, layout, table):
+    found = by_part(outlooks(model, table, np.full(len(table), 4), hidden=True), len(table))
+    (part,) = found
+    shares, symbols, own, likelier = found[part]
+    assert (np.diff(shares, axis=1) <= 0).all()
+    assert (shares.sum(axis=1) < 1).all()  # three of six
+    codes = table.codes[:, part - layout.n_values - layout.n_angles]
+    for rank in range(3):
+        here = codes - RARE == symbols[:, rank]
+        assert here.any()
+        np.testing.assert_array_equal(own[here, 0], shares[here, rank])
+        np.testing.assert_allclose(likelier[here, 0], shares[here, :rank].sum(axis=1), atol=1e-6)
+
+
+def test_all_symbols_of_a_code_of_few_add_up_to_one(model, table):
+    for outlook in outlooks(model, table, np.repeat([3, 5], len(table) // 2), hidden=True):
         np.testing.assert_allclose(outlook.numbers[0].sum(axis=1), 1, atol=1e-5)
 
 
@@ -125,9 +135,9 @@ def test_what_is_expected_of_a_hidden_cell_does_not_depend_on_it(model, layout, 
     gone = by_part(outlooks(model, without(table, layout, column), asked, hidden=True), len(table))
     copied = by_part(outlooks(model, table, asked, hidden=False), len(table))
     for part, numbers in seen.items():
-        for hidden, missing, plain in zip(numbers, gone[part], copied[part], strict=True):
+        for hidden, missing in zip(numbers[:2], gone[part][:2], strict=True):  # the others are about the cell
             np.testing.assert_array_equal(hidden, missing)
-            assert not np.array_equal(hidden, plain)
+        assert not np.array_equal(numbers[0], copied[part][0])
 
 
 def test_each_member_judges_its_own_rows(model, layout, table, monkeypatch):

@@ -12,7 +12,6 @@ fit, and hiding the right one does not. Reading the hidden cell's own likelihood
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,12 +26,16 @@ from vae_anomaly.model.network import Likelihood, TabularVAE
 from vae_anomaly.model.objective import posterior
 from vae_anomaly.model.scoring import on_every_core, rows_of_a_tile, tile_of
 from vae_anomaly.model.threads import at_most
-from vae_anomaly.table.layout import MISSING, EncodedTable, Layout
+from vae_anomaly.table.layout import FIRST_LEVEL, MISSING, RARE, EncodedTable, Layout
 
 Floats = NDArray[np.float64]
 
 MOST_JUDGED = 16_384
 """Rows times columns, of each member, from which it is taken what is usual: fewer rows of wider tables."""
+
+
+N_LIKELIEST = 3
+"""Symbols of a code that are named."""
 
 
 def hide(batch: Batch, hidden: Bool[Tensor, "rows parts"]) -> Batch:
@@ -49,10 +52,10 @@ def hide(batch: Batch, hidden: Bool[Tensor, "rows parts"]) -> Batch:
 def _costs(
     model: TabularVAE, batch: Batch, kl_weight: float
 ) -> tuple[Float[Tensor, "members rows parts"], Float[Tensor, "members rows"]]:
-    """Surprisal of each part, and their sum with the weighted KL."""
+    """Surprisal of each part, and their sum with the weighted KL, on the host: not every device has float64."""
     q = posterior(model, batch)
-    surprisal = -model.decoder(q.mu).log_prob(batch).double()
-    return surprisal, surprisal.sum(-1) + kl_weight * model.prior.kl()(q).double()
+    surprisal = -model.decoder(q.mu).log_prob(batch).cpu().double()
+    return surprisal, surprisal.sum(-1) + kl_weight * model.prior.kl()(q).cpu().double()
 
 
 def conditional_surprisals(model: TabularVAE, table: EncodedTable, kl_weight: float) -> Floats:
@@ -79,15 +82,18 @@ def conditional_surprisals(model: TabularVAE, table: EncodedTable, kl_weight: fl
     row = np.concatenate([np.arange(len(table)), row])
     column = np.concatenate([np.full(len(table), len(layout.columns)), column])
     step = rows_of_a_tile(device)
+    costs = np.empty(
+        len(row)
+    )  # filled in place: small arrays kept between the tiles' large ones would pin their memory
 
-    def run(start: int) -> Floats:
+    def run(start: int) -> None:
         some = slice(start, start + step)
         with torch.inference_mode():
             batch = tile_of(table[row[some]], device)
             _, total = _costs(model, hide(batch, _hidden(layout, column[some], device)), kl_weight)
-            return np.asarray(total.mean(0)[: len(row[some])].cpu().numpy())
+            costs[some] = total.mean(0)[: len(row[some])].numpy()
 
-    costs = np.concatenate(on_every_core(device, run, range(0, len(row), step)))
+    on_every_core(device, run, range(0, len(row), step))
     out[row[len(table) :], column[len(table) :]] = costs[row[len(table) :]] - costs[len(table) :]
     return out
 
@@ -145,13 +151,14 @@ def judged(model: TabularVAE, batch: Batch, kl_weight: float) -> Judged:
         n_rows = max(1, min(batch.codes.shape[1], MOST_JUDGED // max(1, n_columns)))
         batch = batch.map(lambda block: block[:, :: -(-block.shape[1] // n_rows)].to(model.device))
         surprisal, total = _costs(model, batch, kl_weight)
-        observed = batch.observed()
-        of_column = torch.from_numpy(layout.column_of_part[:, None] == np.arange(n_columns)).to(model.device)
-        without = [_costs(model, hide(batch, hidden), kl_weight)[1] for hidden in of_column.T[:, None]]
+        observed = batch.observed().cpu().double()
+        of_column = torch.from_numpy(layout.column_of_part[:, None] == np.arange(n_columns))
+        hidden = of_column.T[:, None].to(model.device)
+        without = [_costs(model, hide(batch, column), kl_weight)[1] for column in hidden]
         conditional = total.unsqueeze(-1) - torch.stack(without, dim=-1)
-        plain, present = surprisal @ of_column.double(), observed.double() @ of_column.double() > 0
-        of_rows = [block.flatten(0, 1).cpu().numpy() for block in (plain, conditional * present, present)]
-        return Judged(of_rows[0], of_rows[1], of_rows[2], total.flatten().cpu().numpy())
+        plain, present = surprisal @ of_column.double(), observed @ of_column.double() > 0
+        of_rows = [block.flatten(0, 1).numpy() for block in (plain, conditional * present, present)]
+        return Judged(of_rows[0], of_rows[1], of_rows[2], total.flatten().numpy())
 
 
 @dataclass(frozen=True)
@@ -166,8 +173,10 @@ class Outlook:
         Places of these rows among those asked for.
     numbers : tuple of float64 ndarray
         Of a number: locations and scales, of shape (n, n_members). Of an angle: the cosine and sine parts of the
-        natural parameter, of that shape. Of a code: the probabilities of its symbols, averaged over the members, of
-        shape (n, n_symbols): first the rare bucket if there is one, then the levels.
+        natural parameter, of that shape. Of a code, its symbols being the rare bucket if there is one and then the
+        levels, and their probabilities averaged over the members: those of the likeliest symbols, of shape
+        (n, at most `N_LIKELIEST`), and which these are; that of the cell's own symbol and of all likelier ones, of
+        shape (n, 1). All of them would be too many to keep where there are thousands of levels.
     """
 
     part: int
@@ -204,41 +213,50 @@ def outlooks(model: TabularVAE, table: EncodedTable, column: NDArray[np.intp], *
             batch = tile_of(table[rows], device)
             seen = hide(batch, _hidden(layout, column[rows], device)) if hidden else batch
             likelihood = model.decoder(posterior(model, seen).mu)
-            return _of_tile(likelihood, layout, rows, column[rows])
+            return _of_tile(likelihood, batch.codes[0], layout, rows, column[rows])
 
     return [outlook for found in on_every_core(device, run, range(0, len(column), step)) for outlook in found]
 
 
-def _of_tile(likelihood: Likelihood, layout: Layout, rows: NDArray[np.intp], column: NDArray[np.intp]) -> list[Outlook]:
+def _of_tile(
+    likelihood: Likelihood, codes: Tensor, layout: Layout, rows: NDArray[np.intp], column: NDArray[np.intp]
+) -> list[Outlook]:
     found = []
     for part in np.flatnonzero(np.isin(layout.column_of_part, column)):
         places = np.flatnonzero(column == layout.column_of_part[part])
-        tensors = _parameters(likelihood, layout, int(part))
-        picked = tuple(np.asarray(tensor.double().cpu().numpy())[places] for tensor in tensors)
+        at = torch.from_numpy(places).to(codes.device)
+        tensors = _parameters(likelihood, layout, int(part), codes, at)
+        picked = tuple(np.asarray(tensor.cpu().double().numpy()) for tensor in tensors)
         found.append(Outlook(int(part), rows[places], picked))
     return found
 
 
-def _parameters(likelihood: Likelihood, layout: Layout, part: int) -> Sequence[Tensor]:
-    """Parameters of one part's distribution, rows first."""
-    value, angle, binary, category = likelihood.heads
-    n_values, n_numbers = layout.n_values, layout.n_values + layout.n_angles
-    if isinstance(value, StudentT) and part < n_values:
-        return value.loc[..., part].T, value.log_scale[..., part].exp().T
-    if isinstance(angle, VonMises) and part < n_numbers:
-        return angle.eta_cos[..., part - n_values].T, angle.eta_sin[..., part - n_values].T
-    place = part - n_numbers
-    if isinstance(binary, Bernoulli) and place < likelihood.n_binary:
-        second = binary.logit[..., place].sigmoid().mean(0)
-        return (torch.stack([1 - second, second], dim=-1),)
-    if not isinstance(category, Categorical):
-        raise TypeError(f"Expected one of the {layout.n_parts} parts of the layout, found {part}.")
-    place -= likelihood.n_binary
-    group, log_p = next(
-        (group, log_p)
-        for group, log_p in zip(category.head.groups, category.log_probs, strict=True)
-        if place in group.columns
-    )
+def _parameters(likelihood: Likelihood, layout: Layout, part: int, codes: Tensor, at: Tensor) -> tuple[Tensor, ...]:
+    """What `Outlook` says of one part, in the rows `at`."""
+    value, angle, _, _ = likelihood.heads
+    if isinstance(value, StudentT) and part < layout.n_values:
+        return value.loc[:, at, part].T, value.log_scale[:, at, part].exp().T
+    place = part - layout.n_values
+    if isinstance(angle, VonMises) and place < layout.n_angles:
+        return angle.eta_cos[:, at, place].T, angle.eta_sin[:, at, place].T
+    place -= layout.n_angles
     described = layout.parts[part]
-    n_symbols = max(1, described.n_levels + described.has_rare)
-    return (log_p[..., group.columns.index(place), :n_symbols].exp().mean(0),)
+    probability = _probabilities(likelihood, place, max(1, described.n_levels + described.has_rare), at)
+    symbol = codes[at, place] - (RARE if described.has_rare else FIRST_LEVEL)
+    own = probability.gather(1, symbol.clamp(min=0).long()[:, None])
+    likelier = torch.where(probability > own, probability, 0.0).sum(1, keepdim=True)
+    return *probability.topk(min(N_LIKELIEST, probability.shape[1])), own, likelier
+
+
+def _probabilities(likelihood: Likelihood, place: int, n_symbols: int, at: Tensor) -> Float[Tensor, "some symbols"]:
+    """Of the symbols of one code, averaged over the members."""
+    _, _, binary, category = likelihood.heads
+    if isinstance(binary, Bernoulli) and place < likelihood.n_binary:
+        second = binary.logit[:, at, place].sigmoid().mean(0)
+        return torch.stack([1 - second, second], dim=-1)
+    if not isinstance(category, Categorical):
+        raise TypeError(f"Expected the place of a code, found {place}.")
+    place -= likelihood.n_binary
+    groups = zip(category.head.groups, category.log_probs, strict=True)
+    group, log_p = next((group, log_p) for group, log_p in groups if place in group.columns)
+    return log_p[:, at, group.columns.index(place), :n_symbols].exp().mean(0)
