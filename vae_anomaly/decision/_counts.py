@@ -28,6 +28,10 @@ EXCHANGEABLE = (
     "the rows to come are drawn like the calibration rows, which were not trained on, and independently of each other "
     "(payments of one card are not); drift breaks this"
 )
+OF_GROUPS = (
+    "the rows to come are drawn like the calibration rows, which were not trained on, and their groups independently "
+    "of each other; drift breaks this"
+)
 LIKELIHOOD_RATIO = (
     "the weights are true likelihood ratios; bounds are by the effective number of rows, so they are approximate"
 )
@@ -192,7 +196,7 @@ def guarantee_of(
         interval=interval,
         confidence=confidence,
         holds=holds,
-        assumptions=(EXCHANGEABLE, *assumptions),
+        assumptions=(EXCHANGEABLE if rows.cluster is None or n_effective is None else OF_GROUPS, *assumptions),
         remarks=(*remarks, *_about_clusters(rows, n_effective), *_about_ties(rows.score, threshold)),
     )
 
