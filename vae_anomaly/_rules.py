@@ -46,10 +46,12 @@ RULES: dict[str, tuple[Rule, ...]] = {
 AUTO_ALERTS = 0.01
 """Share of training rows that "auto" puts below `offset_`: where to look first, not an estimate."""
 
-AUTO_TRIM, TRIM_MARGIN, LEARNT_BY_HEART = 0.12, 0.05, 15
-"""Most of a batch that "auto" does not learn from; most that is added to a stated contamination, since the rows of a
-batch that fit worst are never all of them anomalies; and the epochs from which on it takes as much. What is seen once
-or twice is not learnt by heart, and what is left out is not learnt at all."""
+AUTO_TRIM, LEAST_AUTO_TRIM, LEARNT_BY_HEART = 0.12, 0.03, 15
+"""Most and least of a batch that "auto" does not learn from, and the epochs from which on it is the most. What is seen
+once or twice is hardly learnt by heart, and what is left out is not learnt at all."""
+
+TRIM_MARGIN = 0.05
+"""Added to a stated contamination, since the rows of a batch that fit worst are never all of them anomalies."""
 
 FEWEST_STEPS = 32
 """Steps that even the smallest table gets, if `max_steps` allows: fewer teach nothing."""
@@ -65,13 +67,13 @@ def trim_shares(contamination: float | str, n_epochs: float) -> tuple[float, flo
 
     Examples
     --------
-    >>> trim_shares("auto", 30), trim_shares("auto", 7.5), trim_shares(0.0, 30), trim_shares(0.25, 30)
+    >>> trim_shares("auto", 30), trim_shares("auto", 1), trim_shares(0.0, 30), trim_shares(0.25, 30)
     ((0.12, 0.12), (0.03, 0.12), (0.0, 0.0), (0.3, 0.0))
     """
-    often = min(1.0, n_epochs / LEARNT_BY_HEART) ** 2
     if isinstance(contamination, str):
-        return AUTO_TRIM * often, AUTO_TRIM
-    return min(0.5, contamination + TRIM_MARGIN * often) if contamination else 0.0, 0.0
+        often = min(1.0, n_epochs / LEARNT_BY_HEART) ** 2
+        return max(LEAST_AUTO_TRIM, AUTO_TRIM * often), AUTO_TRIM
+    return min(0.5, contamination + TRIM_MARGIN) if contamination else 0.0, 0.0
 
 
 def rows_of_an_exemplar(contamination: float | str) -> int:

@@ -69,10 +69,10 @@ class VAEDetector(Explained, CallbackSupportMixin, OutlierMixin, TransformerMixi
         `n_iwae_samples` fixed draws and the prior N(0, I).
     contamination : "auto" or float in [0, 0.5], default="auto"
         Share of anomalies in the training rows. That share of them lies below `offset_`, and the rows of each batch
-        that fit worst, that share and up to 5 % more, are not learnt from. 0.0 says that the rows are clean: every row
-        is learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: 1 % of the rows lie below
-        `offset_`, and up to 12 % of each batch are not learnt from, more the oftener each row is seen, and as many as
-        fit far worse than most.
+        that fit worst, that share and 5 % more, are not learnt from. 0.0 says that the rows are clean: every row is
+        learnt from, and none lies below `offset_`. "auto" says that they are unlabelled: 1 % of the rows lie below
+        `offset_`, and 3 to 12 % of each batch are not learnt from, more the oftener each row is seen and the more rows
+        fit far worse than most. On a large table with more than 1 % of anomalies, state it.
     n_members : int, default=3
         Networks in the ensemble. Fewer are faster, more are steadier.
     hidden : tuple of int, default=(96, 96)
