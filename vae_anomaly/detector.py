@@ -380,9 +380,8 @@ class VAEDetector(Explained, CallbackSupportMixin, OutlierMixin, TransformerMixi
             Watching(self.callbacks, self.patience, self.verbose, tasks) as watching,
         ):
             # A copy, because training that goes on may fail or be interrupted, and the fitted weights must survive it.
-            model = (copy.deepcopy(model) if model else new_model(self, schema.layout(), table, measure, seed)).to(
-                device
-            )
+            model = copy.deepcopy(model) if model else new_model(self, schema.layout(), table, measure, seed)
+            model = model.to(device)
             rows = (ResidentRows if fits(table.nbytes, device) else StreamedRows)(table, device)
             candidates = exemplar_candidates(self, model, rows, measure)
             held_out = next(rows.batches(measure.held_out()[None]))

@@ -238,3 +238,9 @@ def test_more_rows_are_left_out_where_more_lie_far_out_but_no_more_than_allowed(
 
 def test_a_constant_elbo_has_no_row_far_out():
     assert far_out(torch.zeros(2, 10)) == 0.0
+
+
+def test_a_batch_of_any_size_has_a_share_far_out():
+    elbo = torch.linspace(0, 1, 2**24 + 8)[None].clone()
+    elbo[:, -8:] = -100.0
+    assert far_out(elbo) == pytest.approx(8 / elbo.numel(), rel=1e-3)
