@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import elementwise
 from scipy.special import i0e, i1e, stdtr, stdtrit
 
 from vae_anomaly.model.explaining import Outlook
@@ -32,7 +33,7 @@ Floats = NDArray[np.float64]
 USUAL = 0.8
 """Share of what is expected that is called usual."""
 
-_HALVINGS = 50
+_CLOSE = 1e-9
 _GRID = 720
 _ANY = 0.7 * np.pi
 """Half of an arc from which on it says nothing: 80 % of a uniform distribution have 0.8 π."""
@@ -91,7 +92,7 @@ def _codes(cells: EncodedTable, part: int, layout: Layout) -> NDArray[np.int32]:
 
 
 def mixture_quantile(location: Floats, scale: Floats, dof: float, probability: float) -> Floats:
-    """Quantile of an even mixture of Student-t distributions, in each row, by halving.
+    """Quantile of an even mixture of Student-t distributions, in each row, by Chandrupatla's method.
 
     Parameters
     ----------
@@ -108,13 +109,31 @@ def mixture_quantile(location: Floats, scale: Floats, dof: float, probability: f
     >>> even.round(2)
     array([5.])
     """
+    n_members = location.shape[1]
+
+    def above(x: Floats, *members: Floats) -> Floats:
+        pairs = zip(members[:n_members], members[n_members:], strict=True)
+        below = [_student_t((x - centre) / width, dof) for centre, width in pairs]
+        return np.asarray(sum(below) / n_members - probability)
+
     ends = location + scale * stdtrit(dof, probability)
     low, high = ends.min(axis=1), ends.max(axis=1)
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        below = stdtr(dof, (middle[:, None] - location) / scale).mean(axis=1) < probability
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray(0.5 * (low + high))
+    slack = _CLOSE * np.maximum(scale.max(axis=1), np.maximum(np.abs(low), np.abs(high)))
+    found = elementwise.find_root(
+        above,
+        (low - slack, high + slack),
+        args=(*location.T, *scale.T),
+        tolerances={"xatol": 0.0, "xrtol": _CLOSE, "fatol": _CLOSE, "frtol": 0.0},
+    )
+    return np.asarray(found.x)
+
+
+def _student_t(t: Floats, dof: float) -> Floats:
+    """Distribution function; that of 3 degrees of freedom, the default, is six times as fast in closed form."""
+    if dof != 3.0:
+        return np.asarray(stdtr(dof, t))
+    u = t / np.sqrt(3.0)
+    return np.asarray(0.5 + (np.arctan(u) + u / (1 + u * u)) / np.pi)
 
 
 def _of_number(column: NumericColumn, members: tuple[Floats, ...], z: Floats, dof: float) -> Expected:

@@ -17,7 +17,7 @@ from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly._telling import AS_EXPECTED, NEVER_SEEN, TOO_HIGH, TOO_LOW, UNUSUAL, of_gap, sentence
 from vae_anomaly._usual import CONDITIONAL, PLAIN
 from vae_anomaly.decision.reasons import Reasons, Terms, reasons
-from vae_anomaly.model.explaining import conditional_surprisals, outlooks, present_cells
+from vae_anomaly.model.explaining import Outlook, conditional_surprisals, outlooks, present_cells
 from vae_anomaly.model.scoring import Surprisals
 from vae_anomaly.table.frames import as_table
 from vae_anomaly.table.layout import UNSEEN, EncodedTable
@@ -27,7 +27,7 @@ _RULES = {
     "n_reasons": (Number(1, integer=True), OneOf((None,))),
     "conditional": (OneOf((True, False)),),
 }
-_CELLS_AT_ONCE = 32_768
+_CELLS_AT_ONCE = 131_072
 _HIGH = 95.0
 
 
@@ -188,10 +188,11 @@ class _Why:
         layout, dof = self.detector.schema_.layout(), self.detector.model_.config.dof
         with exact_products():
             found = outlooks(self.detector.model_, self.table[row], column, hidden=self.conditional)
-        of_part = sorted(found, key=lambda outlook: (layout.parts[outlook.part].column, outlook.rows[0], outlook.part))
-        columns = self.detector.schema_.modelled_columns
-        for (number, _), parts in groupby(of_part, key=lambda o: (layout.parts[o.part].column, o.rows[0])):
-            of_column = list(parts)
+        tiles = groupby(sorted(found, key=lambda outlook: outlook.part), key=lambda outlook: outlook.part)
+        column_of_part, columns = layout.column_of_part, self.detector.schema_.modelled_columns
+        parts = sorted((Outlook.of_tiles(list(of)) for _, of in tiles), key=lambda o: int(column_of_part[o.part]))
+        for number, of in groupby(parts, key=lambda outlook: int(column_of_part[outlook.part])):
+            of_column = list(of)
             where = of_column[0].rows
             yield number, where, expected(columns[number], of_column, self.table[row[where]], layout, dof)
 

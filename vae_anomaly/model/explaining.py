@@ -12,6 +12,7 @@ fit, and hiding the right one does not. Reading the hidden cell's own likelihood
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -182,6 +183,14 @@ class Outlook:
     part: int
     rows: NDArray[np.intp]
     numbers: tuple[Floats, ...]
+
+    @classmethod
+    def of_tiles(cls, tiles: Sequence[Outlook]) -> Outlook:
+        """Join what is expected of one part in the rows of several tiles."""
+        numbers = zip(*(tile.numbers for tile in tiles), strict=True)
+        return cls(
+            tiles[0].part, np.concatenate([tile.rows for tile in tiles]), tuple(np.concatenate(n) for n in numbers)
+        )
 
 
 def outlooks(model: TabularVAE, table: EncodedTable, column: NDArray[np.intp], *, hidden: bool) -> list[Outlook]:
