@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         VaeAnomalyError,
         VaeAnomalyWarning,
     )
+    from vae_anomaly.patterns import AlertPatterns, alert_drivers, alert_patterns
     from vae_anomaly.table.columns import ColumnKind
     from vae_anomaly.table.schema import Schema
     from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
@@ -90,6 +91,7 @@ _HOMES = {
         "VaeAnomalyError",
         "VaeAnomalyWarning",
     ),
+    "patterns": ("AlertPatterns", "alert_drivers", "alert_patterns"),
     "table.columns": ("ColumnKind",),
     "table.schema": ("Schema",),
     "training.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "Evaluation", "History", "ProgressBar"),
@@ -98,6 +100,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AlertBudget",
+    "AlertPatterns",
     "BudgetStream",
     "CalibratedDetector",
     "Calibration",
@@ -138,6 +141,8 @@ __all__ = [
     "VaeAnomalyError",
     "VaeAnomalyWarning",
     "__version__",
+    "alert_drivers",
+    "alert_patterns",
     "fetch_creditcard",
     "load_transactions",
     "make_transactions",
