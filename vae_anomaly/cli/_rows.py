@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vae_anomaly._segments import few, known_segments, segments_of
 from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._print import note
-from vae_anomaly.errors import ModelFileError, ParameterError, SchemaMismatchError, TableError
-from vae_anomaly.table.cells import UnreadableCellError, clean_text, is_moment, is_text, read_moments, read_numbers
+from vae_anomaly.errors import ParameterError, SchemaMismatchError, TableError
+from vae_anomaly.table.cells import UnreadableCellError, is_moment, is_text, read_moments, read_numbers
 
 if TYPE_CHECKING:
     from vae_anomaly._calibration_file import StoredCalibration
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 SCORE, P_VALUE, RISK, ALERT = "anomaly_score", "p_value", "risk_score", "alert"
 _SECONDS_OF_A_DAY = 86_400
 _MOST_SECONDS = 9.2e9  # from 1970 either way: what nanoseconds in 64 bits can say
-_WHOLE = r"^(0|-?[1-9][0-9]*)\.0+$"
 _TRUTH = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
 
 
@@ -141,51 +141,29 @@ def anomaly_scores(detector: VAEDetector, table: pa.Table, reading: Reading) -> 
     used = [name for name in table.column_names if name in known]
     if not used:
         raise SchemaMismatchError(
-            f"Expected the columns of the model ({_few(detector.schema_.names)}), found none of them, only"
-            f" {_few(table.column_names)}. Check the file, its --delimiter and its header."
+            f"Expected the columns of the model ({few(detector.schema_.names)}), found none of them, only"
+            f" {few(table.column_names)}. Check the file, its --delimiter and its header."
         )
     return np.asarray(detector.anomaly_score(reading.for_model(table.select(used))), dtype=np.float64)
 
 
 def segments(table: pa.Table, column: str) -> NDArray[np.object_]:
-    """The segment of each row: text as it is written, without the spaces around it, None where the cell is missing.
-
-    A gap turns a column of whole numbers into 276.0 and the like; that is segment 276, as in Python.
-
-    Examples
-    --------
-    >>> segments(pa.table({"country": ["DE ", "NA", "0276", "276.0"]}), "country")
-    array(['DE', None, '0276', '276'], dtype=object)
-    """
-    from vae_anomaly.decision.calibration_rows import as_segments
-
+    """The segment of each row, by a column that an option names."""
     check_columns(table, [column])
-    cells = table[column]
-    values = pc.replace_substring_regex(clean_text(cells), _WHOLE, r"\1") if is_text(cells.type) else cells
-    return as_segments(np.array(values.to_pylist(), dtype=object))
+    return segments_of(table[column])
 
 
 def _groups_for(stored: StoredCalibration, table: pa.Table) -> NDArray[np.object_] | None:
     """The segment of each row, where the calibration has thresholds for segments."""
     known = stored.calibration.segments
-    if not known:
-        return None
-    column = stored.segment_column
-    if column is None:
-        raise ModelFileError(
-            f"The model has thresholds for the segments {_few(list(known))}: expected the name of their column in it,"
-            " found none. Calibrate again with --segment-column COL, or in Python save(path, segment_column=COL)."
-        )
-    if column not in table.column_names:
-        raise TableError(
-            f"Expected the column {column!r}, by whose values the model has thresholds, found only"
-            f" {_few(table.column_names)}. Add it, or calibrate again without --segment-column."
-        )
-    group = segments(table, column)
-    others = [name for name in group if name not in known]
+    group = known_segments(table, known, stored.segment_column)
+    others = [] if group is None else [name for name in group if name not in known]
     if others:
-        names = _few(sorted({name for name in others if name is not None})) or "missing"
-        note(f"{len(others):,} rows have the threshold of the rest, their {column!r} having none of its own: {names}")
+        names = few(sorted({name for name in others if name is not None})) or "missing"
+        note(
+            f"{len(others):,} rows have the threshold of the rest, their {stored.segment_column!r} having none of its"
+            f" own: {names}"
+        )
     return group
 
 
@@ -322,10 +300,6 @@ def _undashed_dates(numbers: NDArray[np.float64]) -> bool:
 def as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Cells as text, to be compared with what was typed in a shell."""
     return column if is_text(column.type) else column.cast(pa.string())
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(repr(name[:60]) for name in names[:6]) + (", ..." if len(names) > 6 else "")
 
 
 def _read(table: pa.Table, column: str, reading: Reading, reader: Any) -> Any:
