@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import csr_array
-from sklearn.cluster import AgglomerativeClustering
+from scipy.spatial.distance import squareform
 from sklearn.metrics.pairwise import cosine_distances
-from sklearn.preprocessing import normalize
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -65,47 +66,56 @@ class Profiles:
         order = np.lexsort((*unusualness.T, *feature.T))
         feature, unusualness = feature[order], unusualness[order]
         length = np.linalg.norm(unusualness, axis=1, keepdims=True)
-        return cls(
-            list(of_feature.size().index), order, feature, unusualness, unusualness / np.where(length > 0, length, 1.0)
-        )
+        weight = unusualness / np.where(length > 0, length, 1.0)
+        return cls(list(of_feature.size().index), order, feature, unusualness, weight)
 
     def patterns(self, distance: float) -> Places:
         """The pattern of each alert, from 1, the largest first."""
-        feature, kind = self.feature, _places(self.feature)
+        feature, kind = self.feature, self._kinds(self.feature)
         if kind.max(initial=0) >= _MOST:
-            feature, kind = self._rare_by_strongest(kind)
-        group = _joined(self._sums(kind, feature), distance)[kind]
-        size = np.bincount(group)
-        number = np.empty(len(size), dtype=np.intp)
-        number[np.argsort(-size, kind="stable")] = np.arange(1, len(size) + 1)
-        return self._of_alerts(number[group])
+            feature = self._rare_by_strongest(kind)
+            kind = self._kinds(feature)
+        group = _joined(self._sums(kind, feature), distance)
+        first_kind, size = np.unique(group, return_index=True)[1], np.bincount(group[kind])
+        labels = np.empty(len(kind), dtype=np.intp)
+        labels[self.alert] = np.lexsort((first_kind, -size)).argsort()[group[kind]] + 1
+        return labels
 
     def marks(self, labels: Places) -> list[list[tuple[str, str]]]:
         """The features that weigh most in the mean profile of each pattern, the heaviest first."""
-        weight = self._sums(labels[self.alert] - 1, self.feature).toarray()
-        heavy = (weight > 0) & (weight >= _HEAVY * weight.max(axis=1, initial=0.0, keepdims=True))
-        order = np.argsort(-weight, axis=1, kind="stable")
-        return [
-            [self.names[feature] for feature in features[heavy[pattern, features]]]
-            for pattern, features in enumerate(order)
-        ]
+        sums = self._sums(labels[self.alert] - 1, self.feature)
+        found = []
+        for start, end in pairwise(sums.indptr.tolist()):
+            weight, feature = sums.data[start:end], sums.indices[start:end]
+            heavy = np.flatnonzero(weight >= _HEAVY * weight.max(initial=0.0))
+            found.append([self.names[feature[place]] for place in heavy[np.lexsort((feature[heavy], -weight[heavy]))]])
+        return found
 
     def most_typical(self, labels: Places) -> Places:
         """The alert of each pattern whose profile is nearest to their mean; of equal ones that of middling extent."""
-        label = labels[self.alert]
-        mean = normalize(self._sums(label - 1, self.feature)).toarray()
-        likeness = np.where(self.feature >= 0, mean[label[:, None] - 1, self.feature] * self.weight, 0.0).sum(axis=1)
+        label = labels[self.alert] - 1
+        mean = self._sums(label, self.feature)[label]
+        each = self._sums(np.arange(len(label)), self.feature)
+        likeness = np.asarray(each.multiply(mean).sum(axis=1)) / np.bincount(label)[label]
         extent = pd.Series(self.unusualness.sum(axis=1))
         away = (extent - extent.groupby(label).transform("median")).abs()
-        order = np.lexsort((self.alert, away, -likeness.round(_ALIKE), label))
-        return self.alert[order[np.unique(label[order], return_index=True)[1]]]
+        order = np.lexsort((away, -likeness.round(_ALIKE), label))
+        return np.asarray(self.alert[order[np.unique(label[order], return_index=True)[1]]], dtype=np.intp)
 
-    def _rare_by_strongest(self, kind: Places) -> tuple[Places, Places]:
-        """Features and kinds, where alerts of all but the commonest kinds have their strongest feature alone."""
+    def _kinds(self, feature: Places) -> Places:
+        """Which kind each alert is of: those of one kind have the same features, and the same one is the strongest."""
+        strongest = np.take_along_axis(self.feature, self._strongest(), axis=1)
+        distinct = np.unique(np.hstack([strongest, np.sort(feature, axis=1)]), axis=0, return_inverse=True)
+        return np.asarray(distinct[1].reshape(-1), dtype=np.intp)
+
+    def _rare_by_strongest(self, kind: Places) -> Places:
+        """Features, where alerts of all but the commonest kinds have their strongest one alone."""
         commonest = np.argsort(-np.bincount(kind), kind="stable")[:_MOST]
-        strongest = np.arange(self.feature.shape[1]) == self.weight.argmax(axis=1)[:, None]
-        feature = np.where(np.isin(kind, commonest)[:, None] | strongest, self.feature, -1)
-        return feature, _places(np.sort(feature, axis=1))
+        kept = np.isin(kind, commonest)[:, None] | (np.arange(self.feature.shape[1]) == self._strongest())
+        return np.asarray(np.where(kept, self.feature, -1))
+
+    def _strongest(self) -> Places:
+        return np.asarray(self.weight.argmax(axis=1)[:, None], dtype=np.intp)
 
     def _sums(self, group: Places, feature: Places) -> csr_array:
         """Profiles added up, a line for each group."""
@@ -113,20 +123,10 @@ class Profiles:
         shape = group.max(initial=-1) + 1, len(self.names)
         return csr_array((self.weight[alert, rank], (group[alert], feature[alert, rank])), shape=shape)
 
-    def _of_alerts(self, values: Places) -> Places:
-        out = np.empty_like(values)
-        out[self.alert] = values
-        return out
-
-
-def _places(features: Places) -> Places:
-    """Which of the distinct lines each line is."""
-    return np.unique(features, axis=0, return_inverse=True)[1].reshape(-1)
-
 
 def _joined(profiles: csr_array, distance: float) -> Places:
     """The cluster of each profile."""
     if profiles.shape[0] < 2:
         return np.zeros(profiles.shape[0], dtype=np.intp)
-    clusters = AgglomerativeClustering(None, metric="precomputed", linkage="average", distance_threshold=distance)
-    return np.asarray(clusters.fit_predict(cosine_distances(profiles)), dtype=np.intp)
+    tree = linkage(squareform(cosine_distances(profiles), checks=False), method="average")
+    return np.asarray(fcluster(tree, distance, criterion="distance") - 1, dtype=np.intp)

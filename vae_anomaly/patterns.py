@@ -137,9 +137,9 @@ def alert_patterns(
     """Group alerts with like reasons, so that an analyst works a pattern once.
 
     The profile of an alert has for each column and direction among its reasons how unusual it is, and is scaled to
-    length one. Alerts whose reasons name the same columns and directions are one kind, with their mean profile; kinds
-    are joined while the cosine distance of their profiles is small, on average over the pairs. The same alerts get the
-    same patterns in any order.
+    length one. Alerts whose reasons name the same columns and directions, the same one first, are one kind, with their
+    mean profile; kinds are joined while the cosine distance of their profiles is small, on average over the pairs. The
+    same alerts get the same patterns in any order.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def alert_patterns(
     n_reasons : int or None, default=3
         Reasons of an alert that count; None takes all lines.
     distance : float, default=0.5
-        Cosine distance, in (0, 1), below which profiles are joined: the higher, the fewer patterns. Two alerts with
+        Cosine distance, in (0, 1), up to which profiles are joined: the higher, the fewer patterns. Two alerts with
         one reason in common, and another each, all equally unusual, are 0.5 apart.
     amount : array-like of shape (n_alerts,), optional
         What each alert is worth, in the order of their rows, to be added up; a missing amount adds nothing.
