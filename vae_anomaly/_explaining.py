@@ -67,7 +67,7 @@ class Explained:
             - share: nats that the column adds to the anomaly score: its weight times its surprisal as reconstructed,
               below 0 where a number fits so well that its density is above one.
             - percentile: share of held-out normal rows with a lower surprisal in this column, in %.
-            - unusualness: surprisal above the column's median, in units of its spread and one nat; by it reasons rank.
+            - unusualness: surprisal above the column's median, in units of its spread and 2 nats; by it reasons rank.
             - direction: "too high", "too low", "unusual value", "unseen" (a level that fit never saw), "unexpectedly
               missing", "unexpectedly present", or "as expected".
             - sentence: the reason in plain words.

@@ -4,9 +4,11 @@ A column that surprises in every row is no reason for an alert, however large it
 its own surprisals on held-out normal rows. A surprisal s counts by how far it lies above that column's median m, in
 units of that column's spread σ,
 
-    unusualness = (s − m) / √(σ² + 1²),
+    unusualness = (s − m) / √(σ² + 2²),
 
-with one nat added to the spread, so that a column which hardly ever surprises is not a reason for a tenth of a nat.
+with two nats added to the spread. A nat is as much in every column of a model that fits: to be t nats above what is
+usual has a chance of about exp(−t) in each. So columns whose surprisals spread by a nat or less are ranked by nats, and
+only one that spreads more is scaled down.
 
 A missing cell has no surprisal, and the model does not say how likely a gap is in a given row. All that is known is the
 column's share of gaps in training, and the same formula is applied to that one event.
@@ -34,7 +36,9 @@ _CUT = 20
 """Places of 50 % and of 99 % among `LEVELS`; spreads are those of surprisals cut at the latter, so that an unknown
 anomaly among the normal rows does not widen them."""
 
-_NAT = 1.0
+_NATS = 2.0
+"""With 1, a number that spreads by one nat lost to a category that never surprises and that follows from it."""
+
 _SAME = 1e-4
 """Nats by which surprisals differ from rounding alone."""
 
@@ -90,7 +94,7 @@ class Usual:
     >>> usual.percentile(surprising).round()
     array([[ 84., 100.]])
     >>> usual.unusualness(surprising).round(1)
-    array([[1.1, 5.9]])
+    array([[1., 3.]])
     """
 
     quantiles: Floats
@@ -120,7 +124,7 @@ class Usual:
 
     def unusualness(self, surprisal: Floats) -> Floats:
         """How far above its column's median a surprisal is, in spreads, of shape (n_rows, n_columns)."""
-        return np.asarray((surprisal - self.quantiles[_MEDIAN]) / np.hypot(self.spread, _NAT))
+        return np.asarray((surprisal - self.quantiles[_MEDIAN]) / np.hypot(self.spread, _NATS))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Name each array, for a model file."""
@@ -175,13 +179,13 @@ def gap_unusualness(missing_share: Floats, present: Booleans) -> Floats:
     Examples
     --------
     >>> gap_unusualness(np.array([0.001, 0.3, 0.98]), np.array([[False, False, True], [True, True, False]])).round(1)
-    array([[6.7, 0.8, 3.4],
+    array([[3.4, 0.4, 1.9],
            [0. , 0. , 0. ]])
     """
     of_gap, of_cell = -np.log(missing_share), -np.log1p(-missing_share)
     spread = np.sqrt(missing_share * (1 - missing_share)) * np.abs(of_gap - of_cell)
     usual = np.where(missing_share > 0.5, of_gap, of_cell)
-    return np.asarray((np.where(present, of_cell, of_gap) - usual) / np.hypot(spread, _NAT))
+    return np.asarray((np.where(present, of_cell, of_gap) - usual) / np.hypot(spread, _NATS))
 
 
 @dataclass(frozen=True)
