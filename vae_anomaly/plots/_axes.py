@@ -9,6 +9,7 @@ import numpy as np
 
 from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.errors import MissingExtraError
+from vae_anomaly.plots._texts import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,10 +22,14 @@ VERMILION: Final = "#D55E00"
 SKY: Final = "#56B4E9"
 GREY: Final = "#595959"
 BLACK: Final = "#000000"
+PALE: Final = "#D9D9D9"
 
 SMALL: Final = "small"
 _WIDTH_OF_LETTER, _HEIGHT_OF_LINE = 0.55, 1.6  # of the font size; letters of the default font are about as wide
 _MOST_HEADROOM, _MOST_OF_WIDTH = 0.65, 0.8
+_LONGEST_NAME = 60
+_WITHOUT_LABELS = 0.775  # of their place, axes have this width before any layout
+_LEGEND_HANDLE = 3.2  # and the space around it
 _GAP = 4
 """Points between a line and its name."""
 
@@ -51,6 +56,11 @@ def axes_for(ax: Axes | None, n_labels: int = 0) -> Axes:
 def headroom(ax: Axes, n_lines: int) -> float:
     """Share of the height of the axes that lines of small text take."""
     return min(_MOST_HEADROOM, n_lines * _HEIGHT_OF_LINE * _points() / _size(ax)[1])
+
+
+def text_size(text: str) -> Floats:
+    """About how wide and high a line of small text is, in points of 1/72 inch."""
+    return _points() * np.array([_WIDTH_OF_LETTER * len(text), 1.1])
 
 
 def flags(ax: Axes, at: Mapping[str, float], low: float, n_lines_above: int = 0) -> list[Line2D]:
@@ -88,7 +98,7 @@ def flags(ax: Axes, at: Mapping[str, float], low: float, n_lines_above: int = 0)
             [at[name]] * 2, [bottom, height], transform=blended, color=BLACK, linewidth=1, zorder=3
         )
         ax.annotate(
-            name,
+            shown(name, _LONGEST_NAME),
             (at[name], height),
             (_GAP if to_right else -_GAP, 0),
             xycoords=blended,
@@ -130,6 +140,16 @@ def most_ticks(ax: Axes, n_letters: int) -> int:
     return max(1, int(_size(ax)[0] / (_WIDTH_OF_LETTER * size * (n_letters + 3))))
 
 
+def letters_across(ax: Axes, share: float) -> int:
+    """How many small letters fit in a share of the width of the axes and their labels."""
+    return max(8, int(share * _size(ax)[0] / _WITHOUT_LABELS / (_WIDTH_OF_LETTER * _points())))
+
+
+def lines_down(ax: Axes, n_labels: int) -> int:
+    """How many lines of small text each of so many labels has room for beside the vertical axis."""
+    return max(1, int(_size(ax)[1] / (n_labels * _HEIGHT_OF_LINE * 0.8 * _points())))
+
+
 def whole_ticks(ax: Axes) -> None:
     """Marks at whole numbers only on the vertical axis, as rows and alerts come whole."""
     from matplotlib.ticker import MaxNLocator
@@ -137,14 +157,20 @@ def whole_ticks(ax: Axes) -> None:
     ax.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
-def legend_on_top(ax: Axes, labels: list[str]) -> Legend:
-    """A legend of one line in the upper left corner, in this order."""
+def n_legend_columns(ax: Axes, labels: list[str]) -> int:
+    """How many columns a legend can have without being wider than the axes; one at least."""
+    width = text_size(max(labels, key=len))[0] + _LEGEND_HANDLE * _points()
+    return min(len(labels), max(1, int(_size(ax)[0] / width)))
+
+
+def legend_on_top(ax: Axes, labels: list[str], n_columns: int | None = None) -> Legend:
+    """A legend in the upper left corner, in this order: on one line, or on as many as so many columns take."""
     handle_of = {label: handle for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     return ax.legend(
         [handle_of[label] for label in labels],
         labels,
         loc="upper left",
-        ncols=len(labels),
+        ncols=n_columns or len(labels),
         frameon=False,
         fontsize=SMALL,
         borderaxespad=0.3,

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision.alert_counts import AlertCounts, count_alerts
 from vae_anomaly.decision.budget import AlertBudget
-from vae_anomaly.plots._axes import BLACK, SKY, VERMILION, axes_for, headroom, legend_on_top, most_ticks, whole_ticks
+from vae_anomaly.plots._axes import BLACK, SKY, VERMILION, axes_for, headroom, legend_on_top, whole_ticks
+from vae_anomaly.plots._periods import bars, period_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-_FEW_BARS, _MOST_BARS, _MOST_TICKS = 5, 60, 8
 _BUDGET = {"budget": (Number(0, float("inf"), open_low=True, open_high=True), OneOf((None,)))}
 
 
@@ -178,53 +178,24 @@ class AlertsPerPeriodDisplay:
         """
         self.ax_ = ax = axes_for(ax)
         self.figure_ = ax.figure  # type: ignore[assignment]
-        n_alerts, n_hits = self.counts.n_alerts, self.counts.n_hits
+        counts = self.counts
+        n_alerts, n_hits = counts.n_alerts, counts.n_hits
         if n_hits is None:
             labels = ["alerts"]
-            self._bars(ax, np.zeros_like(n_alerts), n_alerts, SKY, "alerts")
+            bars(ax, counts.start, (np.zeros_like(n_alerts), n_alerts), SKY, "alerts", counts.per)
         else:
             labels = ["anomalies", "normal rows"]
-            self._bars(ax, np.zeros_like(n_hits), n_hits, VERMILION, "anomalies")
-            self._bars(ax, n_hits, n_alerts, SKY, "normal rows")
+            bars(ax, counts.start, (np.zeros_like(n_hits), n_hits), VERMILION, "anomalies", counts.per)
+            bars(ax, counts.start, (n_hits, n_alerts), SKY, "normal rows", counts.per)
         self.line_ = None
         if self.budget is not None:
-            label = f"budget, {self.budget:,g} per {self.counts.per}"
+            label = f"budget, {self.budget:,g} per {counts.per}"
             labels.append(label)
             self.line_ = ax.axhline(self.budget, color=BLACK, linestyle="--", linewidth=1.2, label=label)
         top = max(float(n_alerts.max()), self.budget or 0.0, 1.0)
         ax.set_ylim(0, 1.05 * top / (1 - headroom(ax, 1)))
-        self._ticks(ax)
+        ax.set_ylabel(f"alerts per {counts.per}")
+        period_ticks(ax, counts.start, counts.per)
         whole_ticks(ax)
         legend_on_top(ax, labels)
         return self
-
-    def _bars(self, ax: Axes, low: NDArray[np.intp], high: NDArray[np.intp], colour: str, label: str) -> None:
-        start = self.counts.start
-        if len(start) <= _MOST_BARS:
-            width = 0.8 * (1 if self.counts.per == "day" else 1 / 24)
-            ax.bar(start, high - low, width, low, color=colour, label=label)
-            few = max(0.0, _FEW_BARS - len(start)) / 2 * width
-            ax.margins(x=0.02 if not few else few / (len(start) * width))
-        else:
-            half = (start[1] - start[0]).astype("timedelta64[m]") / 2
-            edges = np.append(start - half, start[-1] + half)
-            tops, bottoms = np.append(high, high[-1]), np.append(low, low[-1])
-            ax.fill_between(edges, bottoms, tops, step="post", color=colour, linewidth=0, label=label)
-
-    def _ticks(self, ax: Axes) -> None:
-        """Whole periods only, few enough to read, with the year where the axis begins."""
-        start = self.counts.start
-        shown = start[:: -(-len(start) // min(_MOST_TICKS, most_ticks(ax, len("28 Feb"))))]
-        days = self.counts.per == "day"
-        ax.set_xticks(shown, [_day(moment) if days else _hour(moment) for moment in shown.tolist()])
-        first, last = start[0].astype("datetime64[D]").item(), start[-1].astype("datetime64[D]").item()
-        span = f"{_day(first)} {first.year}" + ("" if first == last else f" to {_day(last)} {last.year}")
-        ax.set(xlabel=f"{self.counts.per}, {span}", ylabel=f"alerts per {self.counts.per}")
-
-
-def _day(moment: Any) -> str:
-    return f"{moment.day} {moment:%b}"
-
-
-def _hour(moment: Any) -> str:
-    return f"{moment:%H:%M}\n{_day(moment)}"

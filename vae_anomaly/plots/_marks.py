@@ -1,0 +1,125 @@
+"""Named points on a curve, the names where they cover least."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.plots._axes import BLACK, GREY, SMALL, text_size
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+_GAP = 5.0
+_DISTANCES = (0.0, 10.0, 22.0, 36.0, 54.0)
+_DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), *product((1.0, -1.0, 0.0, 0.5, -0.5), (1.0, -1.0)))
+"""To the sides, and above and below in five places each."""
+_COVERED, _CROSSED = 1_000.0, 30.0
+"""What covering a name or leaving the axes costs, and each point of the curve, in points of distance."""
+_SPACING, _DOT, _FAR = 3.0, 3.0, 99.0
+"""Between the points of the curve that count, from the middle of a dot to its edge, and how far off the axes the curve
+is followed, in points of 1/72 inch."""
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle around a centre, in points of 1/72 inch."""
+
+    centre: Floats
+    half: Floats
+
+    def holds(self, points: Floats) -> int:
+        """How many of the points lie in it."""
+        return int((np.abs(points - self.centre) <= self.half).all(axis=1).sum())
+
+    def meets(self, other: _Box) -> bool:
+        """Whether they overlap."""
+        return bool((np.abs(self.centre - other.centre) < self.half + other.half).all())
+
+    def beyond(self, low: Floats, high: Floats) -> float:
+        """How far it reaches out of two corners."""
+        outside = np.maximum(low - (self.centre - self.half), 0) + np.maximum(self.centre + self.half - high, 0)
+        return float(outside.sum())
+
+
+def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float = 0.0) -> Line2D:
+    """Dots with their names, each beside its dot where it covers no other name and as little of the lines as can be.
+
+    A name that finds room only further off is joined to its dot. Call it when the limits of the axes are set.
+
+    Parameters
+    ----------
+    ax : matplotlib axes
+        To draw on.
+    points : mapping of str to two floats
+        Name, and place in the axes' units.
+    head : float
+        Share of the height, at the top, that is taken.
+
+    Returns
+    -------
+    Line2D
+        The dots.
+    """
+    at = np.array(list(points.values()), dtype=np.float64).reshape(-1, 2)
+    lines = ax.get_lines()
+    (dots,) = ax.plot(at[:, 0], at[:, 1], "o", color=BLACK, markersize=4.5, zorder=4)
+    scale = 72 / ax.figure.dpi
+    frame = ax.get_window_extent()
+    low, high = np.array([frame.x0, frame.y0]) * scale, np.array([frame.x1, frame.y1 - head * frame.height]) * scale
+    places = ax.transData.transform(at) * scale
+    vertices = [line.get_transform().transform(line.get_path().vertices) * scale for line in lines]
+    drawn = np.concatenate([_along(np.clip(of_line, low - _FAR, high + _FAR)) for of_line in vertices])
+    taken = [_Box(place, np.full(2, _DOT)) for place in places]
+    for name, place, xy in zip(points, places, at, strict=True):
+        tried = [_beside(place, text_size(name) / 2, *how) for how in product(_DISTANCES, _DIRECTIONS)]
+        costs = [
+            _COVERED
+            * (sum(box.meets(other) or other.holds(_joint(place, box)) for other in taken) + box.beyond(low, high))
+            + _CROSSED * box.holds(drawn)
+            + float(np.hypot(*(box.centre - place)))
+            for box in tried
+        ]
+        best = int(np.argmin(costs))
+        taken.append(tried[best])
+        _name(ax, name, xy, tried[best].centre - place, joined=best >= len(_DIRECTIONS))
+    return dots
+
+
+def _name(ax: Axes, name: str, xy: Floats, offset: Floats, *, joined: bool) -> None:
+    joint = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3}
+    ax.annotate(
+        name,
+        tuple(xy.tolist()),
+        tuple(offset.tolist()),
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=SMALL,
+        zorder=4,
+        arrowprops=joint if joined else None,
+    )
+
+
+def _beside(place: Floats, half: Floats, distance: float, direction: tuple[float, float]) -> _Box:
+    """A box of this size on one side of a place, or at a corner."""
+    return _Box(place + np.array(direction) * (half + _GAP + distance), half)
+
+
+def _joint(place: Floats, box: _Box) -> Floats:
+    """Points of the line from a dot to its name, a little off the dot."""
+    return place + np.linspace(0.3, 1, 8)[:, None] * (box.centre - place)
+
+
+def _along(vertices: Floats) -> Floats:
+    """Points of a line at even distances."""
+    lengths = np.hypot(*np.diff(vertices, axis=0).T)
+    walked = np.append(0.0, np.cumsum(lengths))
+    at = np.arange(0.0, walked[-1] + _SPACING, _SPACING)
+    return np.column_stack([np.interp(at, walked, vertices[:, axis]) for axis in (0, 1)])
