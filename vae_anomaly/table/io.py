@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -207,21 +207,42 @@ def write_table(table: pa.Table, target: str | os.PathLike[str], *, force: bool 
     0042,"5"" pipe",true
     ,"",false
     """
-    check_target(target, force=force)
-    try:
-        with _sink(target) as stream:
-            if _is_parquet(target):
-                pq.write_table(table, stream)
-            else:
-                for text in _csv_lines(table):
-                    stream.write(text.encode())
-    except BrokenPipeError:
-        raise  # whoever read our standard output has had enough: no failure of ours
-    except OSError as error:
-        raise OutputError(
-            f"{display_name(target)}: could not be written ({error.strerror or error}). Nothing was left under that"
-            " name; check the free space and the permissions of the folder."
-        ) from error
+    with _written(target, force=force) as stream:
+        if _is_parquet(target):
+            pq.write_table(table, stream)
+        else:
+            for text in _csv_lines(table):
+                stream.write(text.encode())
+
+
+def write_lines(lines: Iterable[str], target: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write lines of text, such as JSON objects, whole or not at all.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Without line ends.
+    target : str or path
+        ``-`` is standard output; compressed if the name ends in ``.gz``, ``.bz2`` or ``.zst``.
+    force : bool, default=False
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file exists and `force` is false, or it could not be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "alerts.jsonl"
+    >>> write_lines(['{"row": 1}', '{"row": 7}'], path)
+    >>> path.read_text().splitlines()
+    ['{"row": 1}', '{"row": 7}']
+    """
+    with _written(target, force=force) as stream:
+        for line in lines:
+            stream.write(f"{line}\n".encode())
 
 
 def display_name(source: str | os.PathLike[str]) -> str:
@@ -333,6 +354,22 @@ def _quoted(text: pa.Array) -> pa.Array:
     needs = pc.or_(pc.match_substring_regex(text, '[",\r\n]'), pc.equal(text, ""))
     doubled = pc.replace_substring(text, '"', '""')
     return pc.if_else(needs, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+
+
+@contextmanager
+def _written(target: str | os.PathLike[str], *, force: bool) -> Iterator[IO[bytes]]:
+    """A stream whose file takes its name if the block ends well, and whose failures say what to do."""
+    check_target(target, force=force)
+    try:
+        with _sink(target) as stream:
+            yield stream
+    except BrokenPipeError:
+        raise  # whoever read our standard output has had enough: no failure of ours
+    except OSError as error:
+        raise OutputError(
+            f"{display_name(target)}: could not be written ({error.strerror or error}). Nothing was left under that"
+            " name; check the free space and the permissions of the folder."
+        ) from error
 
 
 @contextmanager
