@@ -19,6 +19,7 @@ from vae_anomaly._building import exemplar_candidates, new_model, remember_exemp
 from vae_anomaly._explaining import Explained
 from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
+from vae_anomaly._nearest import NearestNormal
 from vae_anomaly._params import check_params
 from vae_anomaly._rules import RULES, alert_share
 from vae_anomaly._stored import contents, restored
@@ -54,7 +55,7 @@ _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
 
-class VAEDetector(Explained, CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
+class VAEDetector(Explained, NearestNormal, CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
     """Outlier detector for mixed tables: an ensemble of variational autoencoders with a likelihood for each column.
 
     It learns, without labels, how the columns of a table go together, and scores a row by how surprised it is, in nats.

@@ -56,7 +56,7 @@ def _numbers(column: NumericColumn, z: NDArray[np.float64], kind: Any) -> Any:
     if column.reading is Reading.MOMENT:
         numbers = np.rint(numbers * _SECOND)
         ticks = pa.array(np.nan_to_num(numbers).astype(np.int64), mask=np.isnan(z)).cast(MOMENT)
-        return _cast_moments(ticks, kind)
+        return cast_moments(ticks, kind)
     return cast_numbers(_without_noise(numbers, column), column.integer, kind)
 
 
@@ -103,7 +103,7 @@ def _levels(column: BooleanColumn | CategoricalColumn | ConstantColumn, codes: N
     if is_text(inner):
         dictionary = pa.array(spelt, pa.string())
     elif column.reading is Reading.MOMENT:
-        dictionary = _cast_moments(read_moments(pa.array(column.levels)), inner)
+        dictionary = cast_moments(read_moments(pa.array(column.levels)), inner)
     elif pa.types.is_boolean(inner):
         dictionary = pa.array([level in ("true", "1") for level in column.levels])
     else:
@@ -128,13 +128,13 @@ def _moments(column: DatetimeColumn, angles: NDArray[np.float32], like: Any, kin
         unit = _SECOND if column.whole_seconds else 1
         time = np.minimum(np.rint(turn * (_DAY // unit)).astype(np.int64) * unit, _DAY - unit)
         moments = pa.array(days * _DAY + time, mask=moments.is_null().to_numpy(zero_copy_only=False)).cast(MOMENT)
-    return _cast_moments(moments, kind)
+    return cast_moments(moments, kind)
 
 
-def _cast_moments(moments: Any, kind: Any) -> Any:
+def cast_moments(moments: Any, kind: Any) -> Any:
     """Wall-clock timestamps as the type of fit: text, date, or timestamp of a zone."""
     if pa.types.is_dictionary(kind):
-        return _cast_moments(moments, kind.value_type).dictionary_encode()
+        return cast_moments(moments, kind.value_type).dictionary_encode()
     if is_text(kind):
         for coarser in (pa.date32(), pa.timestamp("s"), MOMENT):
             rounded = moments.cast(coarser, safe=False)
