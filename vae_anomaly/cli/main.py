@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from vae_anomaly._version import __version__
-from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, fit, inspect, score
+from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, fit, inspect, report, score
 from vae_anomaly.cli._print import show_text
 from vae_anomaly.errors import (
     ModelFileError,
@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate.calibrate,
     "score": score.score,
     "evaluate": evaluate.evaluate,
+    "report": report.report,
     "inspect": inspect.inspect,
     "demo": demo.demo,
     "benchmark": benchmark.benchmark,
