@@ -1,0 +1,145 @@
+"""A model file in use: rows to scores, decisions and reasons, as the library gives them."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vae_anomaly._calibration_file import StoredCalibration, stored_calibration
+from vae_anomaly._segments import known_segments
+from vae_anomaly.artifact import read_artifact
+from vae_anomaly.serving.wanted import WantedColumns
+from vae_anomaly.table.layout import EncodedTable
+
+if TYPE_CHECKING:
+    from vae_anomaly.detector import VAEDetector
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What is said of each row.
+
+    Parameters
+    ----------
+    score : float64 ndarray of shape (n_rows,)
+        Higher is more anomalous, in nats.
+    alert : bool ndarray of shape (n_rows,)
+        Whether it is above the threshold of its row.
+    p_value, risk_score : float64 ndarray of shape (n_rows,) or None
+        Of a calibrated model.
+    n_by_rest : int
+        Rows whose segment has no threshold of its own, so that they have that of the rest.
+    """
+
+    score: Floats
+    alert: NDArray[np.bool_]
+    p_value: Floats | None = None
+    risk_score: Floats | None = None
+    n_by_rest: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A detector, its calibration if it has one, and the columns that both want.
+
+    Parameters
+    ----------
+    file : str
+        Name of the model file.
+    detector : VAEDetector
+        Fitted.
+    stored : StoredCalibration or None
+        What decides; without it the detector's own `offset_` does.
+    wanted : WantedColumns
+        What a request must have.
+    versions : dict of str to str
+        What wrote the file.
+    """
+
+    file: str
+    detector: VAEDetector
+    stored: StoredCalibration | None
+    wanted: WantedColumns
+    versions: dict[str, str]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> ServedModel:
+        """Read a model file, which is audited first.
+
+        Raises
+        ------
+        ModelFileError
+            It is no model file, or its calibration has segments of a column that it does not name.
+        """
+        from vae_anomaly.detector import VAEDetector
+
+        artifact = read_artifact(path)
+        stored = stored_calibration(artifact)
+        detector = VAEDetector.load(path, device=device)
+        column = stored.segment_column if stored is not None and stored.calibration.segments else None
+        if stored is not None and column is None:
+            known_segments(pa.table({}), stored.calibration.segments, column)  # refuse now what no request could change
+        wanted = WantedColumns.of(detector.schema_, column)
+        return cls(Path(path).name, detector, stored, wanted, dict(artifact.manifest["versions"]))
+
+    def encode(self, table: pa.Table) -> EncodedTable:
+        """The rows as the network reads them.
+
+        Every request is read by itself, so that an odd cell of one cannot change how another is read.
+        """
+        return self.detector._encode(table.select(list(self.wanted.modelled)))
+
+    def scores(self, rows: Sequence[EncodedTable]) -> list[Floats]:
+        """Anomaly scores of the rows of several requests, which go through the network together.
+
+        A row's score does not depend on its neighbours, to the last bit.
+        """
+        together = EncodedTable(
+            *(np.concatenate([getattr(table, block) for table in rows]) for block in ("values", "angles", "codes"))
+        )
+        ends = np.cumsum([len(table) for table in rows])
+        return np.split(-self.detector._scores(together), ends[:-1])
+
+    def decided(self, table: pa.Table, score: Floats) -> Decided:
+        """Alerts by the calibration, or by `offset_`; a rule that decides by the batch takes the request for one."""
+        if self.stored is None:
+            return Decided(score, score > -self.detector.offset_)
+        calibration = self.stored.calibration
+        group = known_segments(table, calibration.segments, self.stored.segment_column)
+        return Decided(
+            score,
+            calibration.alerts(score, group),
+            calibration.p_value(score, group),
+            calibration.risk_score(score, group),
+            0 if group is None else sum(name not in calibration.segments for name in group),
+        )
+
+    def reasons(self, table: pa.Table, rows: NDArray[np.intp], n_reasons: int, conditional: bool) -> list[Any]:
+        """The reasons of some rows, as JSON values; `row` counts in the whole table, from 0."""
+        if not len(rows):
+            return []
+        some = table.select(list(self.wanted.modelled)).take(pa.array(rows))
+        frame = self.detector.explain(some, n_reasons, conditional=conditional)
+        frame["row"] = rows[frame["row"].to_numpy()]
+        return [{name: _plain(value) for name, value in line.items()} for line in frame.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    """A cell in a type that JSON has: dates in ISO, decimals as text, nothing for what is no number."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
