@@ -50,6 +50,14 @@ NoHeader = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+SpreadsheetSafe = Annotated[
+    bool,
+    typer.Option(
+        "--spreadsheet-safe",
+        help="Put an apostrophe in front of text and column names in OUT that a spreadsheet would run as a formula"
+        " (=, +, -, @, tab). Without it cells come out as they went in, and identifiers stay what they are.",
+    ),
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.")]
 
 
@@ -107,6 +115,12 @@ Name a file.
             f"{output}: expected the name of a file for the model, found a device or a pipe. Name a file."
         )
     check_apart(output, files, "an input file")
+
+
+def check_spreadsheet_safe(wanted: bool, output: str | None) -> None:
+    """Raise a `ParameterError` if nothing is written that a spreadsheet could open."""
+    if wanted and output is None:
+        raise ParameterError("--spreadsheet-safe says how to write rows: it goes with -o OUT. Give both, or neither.")
 
 
 def check_apart(output: str | os.PathLike[str], sources: Sequence[str | os.PathLike[str]], what: str) -> None:

@@ -37,8 +37,19 @@ def visible(text: str) -> str:
 
 
 def emit_json(value: Any) -> None:
-    """Print one JSON object; what JSON cannot say (NaN, infinity) is null."""
-    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    """Print one JSON object."""
+    print(json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """A JSON object in one line; what JSON cannot say (NaN, infinity) is null.
+
+    Examples
+    --------
+    >>> print(json_text({"score": float("nan"), "city": "Málaga"}))
+    {"score": null, "city": "Málaga"}
+    """
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def show_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[str] = ()) -> None:

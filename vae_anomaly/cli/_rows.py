@@ -104,6 +104,15 @@ def check_columns(table: pa.Table, names: Sequence[str]) -> None:
         )
 
 
+def check_free(table: pa.Table, names: Sequence[str]) -> None:
+    """Raise a `TableError` if the table has one of the columns that are added."""
+    taken = [name for name in names if name in table.column_names]
+    if taken:
+        raise TableError(
+            f"Expected no columns named {' or '.join(map(repr, names))}, found {taken}. Rename or remove them."
+        )
+
+
 def score_rows(
     detector: VAEDetector, table: pa.Table, reading: Reading, stored: StoredCalibration | None = None
 ) -> Scored:
@@ -115,11 +124,7 @@ def score_rows(
         A column has the name of one that is added, or the column of the segments is missing.
     """
     added = (SCORE, ALERT) if stored is None else (SCORE, P_VALUE, RISK, ALERT)
-    taken = [name for name in added if name in table.column_names]
-    if taken:
-        raise TableError(
-            f"Expected no columns named {' or '.join(map(repr, added))}, found {taken}. Rename or remove them."
-        )
+    check_free(table, added)
     group = None if stored is None else _groups_for(stored, table)
     score = anomaly_scores(detector, table, reading)
     alert = score > -detector.offset_  # what predict says, without scoring twice

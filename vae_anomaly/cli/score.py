@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,12 +18,16 @@ from vae_anomaly.cli._options import (
     Model,
     NoHeader,
     Reading,
+    SpreadsheetSafe,
     check_apart,
+    check_spreadsheet_safe,
 )
 from vae_anomaly.cli._print import emit_json, note, page_width, show_facts, show_table
 from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.cli._rows import Scored
     from vae_anomaly.detector import VAEDetector
@@ -57,16 +61,17 @@ def score(
     encoding: Encoding = "utf-8",
     decimal: Decimal = ".",
     no_header: NoHeader = False,
+    spreadsheet_safe: SpreadsheetSafe = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Score rows with a model: the higher, the more anomalous."""
     if output == "-" and (top or as_json):
         raise ParameterError("-o - writes the rows to standard output, so it goes with neither --top nor --json.")
+    check_spreadsheet_safe(spreadsheet_safe, output)
     n_shown = top or (0 if output else _TOP)
-    scored, facts = score_files(
-        model, files, Reading(delimiter, encoding, decimal, no_header), output=output, device=device, force=force
-    )
+    reading = Reading(delimiter, encoding, decimal, no_header)
+    scored, facts = score_files(model, files, reading, output=output, device=device, force=force, safe=spreadsheet_safe)
     if scored.passed_through:
         note(f"passed through, unknown to the model: {', '.join(scored.passed_through)}")
     if output == "-":
@@ -94,25 +99,53 @@ def score_files(
     output: str | None = None,
     device: str = "auto",
     force: bool = False,
+    safe: bool = False,
 ) -> tuple[Scored, dict[str, Any]]:
     """Load, read, score, write; return the scored rows and by what they alert."""
-    from vae_anomaly.table.io import check_target, write_table
+    check_output(output, model, force=force)
+    scored, detector, stored = scored_with_model(model, files, reading, device=device)
+    if output is not None:
+        write_rows(scored.table, output, force=force, safe=safe)
+    return scored, decided_by(detector, stored)
+
+
+def check_output(output: str | None, model: Any, *, force: bool) -> None:
+    """Raise an `OutputError` if rows cannot be written there, or would take the place of the model."""
+    from vae_anomaly.table.io import check_target
 
     if output is not None:
         check_target(output, force=force)
         check_apart(output, [model], "the model")
+
+
+def scored_with_model(
+    model: Any, files: list[str], reading: Reading, *, device: str = "auto", reserved: Sequence[str] = ()
+) -> tuple[Scored, VAEDetector, StoredCalibration | None]:
+    """The rows of the files with their scores, and the detector and calibration of the model.
+
+    Raises
+    ------
+    TableError
+        A column has the name of one that scoring adds, or one of those `reserved`.
+    """
     table = reading.tables(files)
     from vae_anomaly._calibration_file import stored_calibration
     from vae_anomaly.artifact import read_artifact
-    from vae_anomaly.cli._rows import score_rows
+    from vae_anomaly.cli._rows import check_free, score_rows
     from vae_anomaly.detector import VAEDetector
 
+    check_free(table, reserved)
     stored = stored_calibration(read_artifact(model))
     detector = VAEDetector.load(model, device=device)
-    scored = score_rows(detector, table, reading, stored)
-    if output is not None:
-        write_table(scored.table, output, force=force)
-    return scored, decided_by(detector, stored)
+    return score_rows(detector, table, reading, stored), detector, stored
+
+
+def write_rows(table: pa.Table, output: str, *, force: bool, safe: bool) -> None:
+    """Write rows, and if asked so that no cell is a formula to a spreadsheet."""
+    from vae_anomaly.table.io import write_table
+    from vae_anomaly.table.spreadsheet import spreadsheet_safe
+
+    write_table(spreadsheet_safe(table) if safe else table, output, force=force)
 
 
 def decided_by(detector: VAEDetector, stored: StoredCalibration | None) -> dict[str, Any]:
