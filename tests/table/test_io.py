@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from vae_anomaly.errors import FileFormatError, OutputError, ParameterError, TableError
 from vae_anomaly.table import io as table_io
-from vae_anomaly.table.csv_text import CsvDialect, parse_csv
+from vae_anomaly.table.csv_file import CsvFile
+from vae_anomaly.table.csv_text import CsvDialect
 from vae_anomaly.table.io import check_target, read_table, read_tables, with_decimal_points, write_table
 
 PAYMENTS = 'card,amount,note\n0042,12.50,\n0043,1e3,"a, b"\n'
@@ -83,6 +84,11 @@ def test_byte_order_mark_and_blank_lines_are_no_data(write, bom, blank):
 
 def test_leading_blank_lines_are_no_header(write):
     assert read_table(write("\n\r\n" + PAYMENTS)).to_pylist() == ROWS
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+def test_a_byte_order_mark_tells_the_encoding(write, encoding):
+    assert read_table(write(PAYMENTS.encode(encoding))).to_pylist() == ROWS
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-8"])
@@ -171,11 +177,12 @@ def test_several_files_are_one_table(write):
         (b"a,b\n1,2\n\n3\n", r"line 4 \(record 3\): expected 2 cells, found 1, in the row that begins '3'"),
         (b'a,b\n"1\n2",2\n3,4,5\n', r"line 4 \(record 3\): expected 2 cells, found 3, in the row that begins '3,4,5'"),
         (b'a,b\n"1,2\n3,4\n', r"line 2 \(record 2\): expected 2 cells, found 1.*quotation mark"),
-        (b"a,b\n1,caf\xe9\n", r"line 2: expected utf-8 text, found byte 0xe9 near.*--encoding latin-1"),
-        (b"a,b\n1,\x00\n", "line 2: expected CSV text, found a NUL byte"),
+        (b"a,b\n1,caf\xe9\n", r"line 2 .*: expected utf-8 text, found byte 0xe9 near.*--encoding latin-1"),
+        (b"a,b\n1,\x00\n", "line 2 .*: expected CSV text, found a NUL byte"),
         (b"PAR1....", "found a Parquet file"),
         (gzip.compress(b"a,b\n1,2\n"), "found gzip data"),
-        ("a,b\n1,2\n".encode("utf-16"), "--encoding utf-16"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "found a NUL byte.*--encoding utf-16"),
+        (b'a,b\n1,"2\n3,4\n', "line 2 .*expected a quotation mark to be closed, found the end"),
     ],
 )
 def test_bad_csv_says_what_is_wrong_and_where(write, content, message):
@@ -184,7 +191,7 @@ def test_bad_csv_says_what_is_wrong_and_where(write, content, message):
 
 
 def test_a_byte_that_another_encoding_lacks_is_placed(write):
-    with pytest.raises(FileFormatError, match="line 3: expected cp1252 text, found byte 0x81"):
+    with pytest.raises(FileFormatError, match="line 3 .*: expected cp1252 text, found byte 0x81"):
         read_table(write(b"a,b\n1,2\n\x81,2\n"), encoding="cp1252")
 
 
@@ -197,7 +204,7 @@ def test_a_workbook_is_no_csv(write):
 
 
 def test_ragged_rows_are_found_beyond_the_first_block(write, monkeypatch):
-    monkeypatch.setattr("vae_anomaly.table.csv_text._BLOCK", 64)
+    monkeypatch.setattr("vae_anomaly.table.stream.CHUNK_BYTES", 64)
     with pytest.raises(FileFormatError, match=r"line 402 .*expected 2 cells, found 3"):
         read_table(write("a,b\n" + "1,2\n" * 400 + "1,2,3\n" + "1,2\n" * 400))
 
@@ -239,9 +246,9 @@ def test_parameters_outside_their_domain(parameter, value):
 @example(b"a" * 200_000)
 def test_any_bytes_are_a_table_or_a_clear_error(data):
     try:
-        n_rows = parse_csv(data, "noise.csv", CsvDialect()).num_rows
+        n_rows = sum(chunk.table.num_rows for chunk in CsvFile(io.BytesIO(data), CsvDialect()).chunks(1 << 20))
     except FileFormatError as error:
-        n_rows = str(error).startswith("noise.csv")
+        n_rows = str(error).startswith("standard stream")
     assert n_rows > 0
 
 

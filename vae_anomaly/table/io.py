@@ -17,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vae_anomaly.errors import FileFormatError, OutputError, TableError
-from vae_anomaly.table.csv_text import CsvDialect, check_unique, parse_csv
+from vae_anomaly.errors import OutputError, TableError
+from vae_anomaly.table.csv_file import COMPRESSIONS, STANDARD_STREAM
+from vae_anomaly.table.csv_file import display_name as display_name
+from vae_anomaly.table.csv_text import CsvDialect
+from vae_anomaly.table.stream import Stream, is_parquet
 
-STANDARD_STREAM = "-"
-_PARQUET = (".parquet", ".pq")
-_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 _ROWS_AT_ONCE = 65_536  # of CSV text in memory while writing
 
 
@@ -72,9 +72,8 @@ def read_table(
     >>> read_table(path).to_pylist()
     [{'card': '0042', 'amount': '12.50'}, {'card': '0043', 'amount': None}]
     """
-    dialect = CsvDialect(delimiter, encoding, decimal, header)
+    table = _all_rows([source], CsvDialect(delimiter, encoding, decimal, header))
     name = display_name(source)
-    table = _read_parquet(Path(source), name) if _is_parquet(source) else parse_csv(_read_bytes(source), name, dialect)
     if columns is None:
         return table
     absent = [column for column in columns if column not in table.column_names]
@@ -91,7 +90,7 @@ def read_tables(sources: Sequence[str | os.PathLike[str]], **reading: Any) -> pa
     sources : sequence of str or path
         As for `read_table`, at least one.
     **reading
-        Passed on to `read_table`.
+        How CSV files are written: `delimiter`, `encoding`, `decimal` and `header`, as for `read_table`.
 
     Returns
     -------
@@ -103,11 +102,8 @@ def read_tables(sources: Sequence[str | os.PathLike[str]], **reading: Any) -> pa
     FileFormatError
         If the columns of a file differ from those of the first, in name, order or type.
     """
-    tables = [read_table(source, **reading) for source in sources]
-    for source, table in zip(sources[1:], tables[1:], strict=True):
-        if not table.schema.equals(tables[0].schema):
-            raise FileFormatError(_difference(tables[0].schema, table.schema, sources[0], source))
-    return pa.concat_tables(tables)
+    dialect = CsvDialect(**reading)
+    return _all_rows(sources, dialect)
 
 
 def with_decimal_points(table: pa.Table) -> pa.Table:
@@ -208,7 +204,7 @@ def write_table(table: pa.Table, target: str | os.PathLike[str], *, force: bool 
     ,"",false
     """
     with _written(target, force=force) as stream:
-        if _is_parquet(target):
+        if is_parquet(target):
             pq.write_table(table, stream)
         else:
             for text in _csv_lines(table):
@@ -245,78 +241,12 @@ def write_lines(lines: Iterable[str], target: str | os.PathLike[str], *, force: 
             stream.write(f"{line}\n".encode())
 
 
-def display_name(source: str | os.PathLike[str]) -> str:
-    """What messages call a file.
-
-    Examples
-    --------
-    >>> display_name("-"), display_name("folder/payments.csv")
-    ('standard stream', 'folder/payments.csv')
-    """
-    return "standard stream" if str(source) == STANDARD_STREAM else str(source)
-
-
-def _is_parquet(source: str | os.PathLike[str]) -> bool:
-    return Path(source).suffix.lower() in _PARQUET
-
-
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _read_bytes(source: str | os.PathLike[str]) -> bytes:
-    """All of a file, decompressed: the one place to change when files come in chunks."""
-    name = display_name(source)
-    if str(source) == STANDARD_STREAM:
-        return sys.stdin.buffer.read()
-    try:
-        with pa.input_stream(str(source), compression=_COMPRESSIONS.get(Path(source).suffix.lower())) as stream:
-            return bytes(stream.read())
-    except FileNotFoundError:
-        raise _no_such_file(name) from None
-    except OSError as error:
-        if Path(source).is_dir():
-            raise FileFormatError(f"{name}: expected a file, found a folder. Name the files in it.") from None
-        raise FileFormatError(
-            f"{name}: expected a readable CSV file, found: {error}. It may be cut short, or not be what its name says."
-        ) from error
-
-
-def _read_parquet(path: Path, name: str) -> pa.Table:
-    if path.is_dir():
-        raise FileFormatError(f"{name}: expected a file, found a folder. Name the files in it.")
-    try:
-        table = pq.ParquetFile(path).read()
-    except FileNotFoundError:
-        raise _no_such_file(name) from None
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise FileFormatError(
-            f"{name}: expected a Parquet file, found: {reason}. It may be cut short, or not be what its name says."
-        ) from error
-    check_unique(table.column_names, name)
-    if table.num_rows == 0:
-        raise FileFormatError(f"{name}: expected rows, found none. Check how the file was made.")
-    return table
-
-
-def _no_such_file(name: str) -> FileFormatError:
-    return FileFormatError(f"{name}: expected a file, found none of that name. Check the path.")
-
-
-def _difference(first: pa.Schema, other: pa.Schema, first_source: Any, other_source: Any) -> str:
-    lacking = [name for name in first.names if name not in other.names]
-    added = [name for name in other.names if name not in first.names]
-    retyped = [n for n in first.names if n in other.names and first.field(n).type != other.field(n).type]
-    parts = [
-        f"{what} {names}"
-        for what, names in (("it lacks", lacking), ("it adds", added), ("the types differ of", retyped))
-        if names
-    ]
-    return (
-        f"{display_name(other_source)}: expected the columns of {display_name(first_source)}, found others:"
-        f" {'; '.join(parts) or 'their order differs'}. Give files of one layout, or run once for each layout."
-    )
+def _all_rows(sources: Sequence[str | os.PathLike[str]], dialect: CsvDialect) -> pa.Table:
+    return pa.concat_tables([chunk.table for chunk in Stream(sources, dialect).chunks()])
 
 
 def _points(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -375,7 +305,7 @@ def _written(target: str | os.PathLike[str], *, force: bool) -> Iterator[IO[byte
 @contextmanager
 def _sink(target: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     """A stream to write to, compressed if the name says so."""
-    compression = _COMPRESSIONS.get(Path(target).suffix.lower())
+    compression = COMPRESSIONS.get(Path(target).suffix.lower())
     path = Path(target).resolve()
     if str(target) == STANDARD_STREAM:
         yield sys.stdout.buffer
