@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from vae_anomaly._adapters import check_scores_rows, normality
 from vae_anomaly._alerts import ranked_alerts
 from vae_anomaly._calibration_file import KeptInModelFile
+from vae_anomaly._explaining_calibrated import ExplainedByEstimator
 from vae_anomaly._found import FoundByCalibration
 from vae_anomaly._held_out import HeldOut, fit_arguments, of_fitted, of_splits, seeded
 from vae_anomaly._params import Instance, Number, OneOf, check_params
@@ -53,7 +54,7 @@ _PARAMS = {
 }
 
 
-class CalibratedDetector(FoundByCalibration, KeptInModelFile, OutlierMixin, BaseEstimator):
+class CalibratedDetector(FoundByCalibration, ExplainedByEstimator, KeptInModelFile, OutlierMixin, BaseEstimator):
     """Outlier detector whose threshold keeps to a wish, such as a false-alarm rate or a number of alerts a day.
 
     The detector learns from one part of the rows, and the threshold is set on the other. Any outlier detector with
