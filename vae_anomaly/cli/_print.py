@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 _WIDTH_OF_A_FILE = 140  # where standard output is no terminal
 _LEAST_TEXT = 20  # characters of a text cell that are shown even where space is short
+_GAP = 3  # characters between columns
 _STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # moves a cursor, or turns text round
 
 
@@ -55,22 +56,46 @@ def json_text(value: Any) -> str:
 def show_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[str] = ()) -> None:
     """Print rows as a table; columns named in `left` hold text, the others numbers."""
     from rich import box
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
 
     console = Console(width=page_width(), markup=False, emoji=False, highlight=False)
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     texts = [[cell_text(cell) for cell in row] for row in rows]
-    for name, cells in zip(headers, zip(*texts, strict=True), strict=False):
-        header, text = visible(name), name in left
-        widest = max(map(len, (header, *cells)))
-        width = min(widest, _LEAST_TEXT) if text else widest  # numbers are never cut
+    names = [visible(name) for name in headers]
+    widest = [max(map(cell_len, column)) for column in zip(names, *texts, strict=True)]
+    text = [name in left for name in headers]
+    for name, width, is_text in zip(names, _fitting(widest, text), text, strict=True):
         table.add_column(
-            header, justify="left" if text else "right", no_wrap=True, overflow="ellipsis", min_width=width
+            name,
+            justify="left" if is_text else "right",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=width,
+            max_width=width,
         )
     for row in texts:
         table.add_row(*row)
     console.print(table)
+
+
+def _fitting(widest: Sequence[int], text: Sequence[bool]) -> list[int]:
+    """Widths with which a table fits on the page: numbers are never cut, text columns share what is left.
+
+    Examples
+    --------
+    >>> _fitting([7, 5, 400, 300], [False, True, True, True])
+    [7, 5, 58, 58]
+    """
+    widths = list(widest)
+    columns = sorted((place for place, is_text in enumerate(text) if is_text), key=lambda place: widest[place])
+    left = page_width() - _GAP * len(widths) - sum(widths) + sum(widths[place] for place in columns)
+    for n_done, place in enumerate(columns):
+        share = max(left // (len(columns) - n_done), _LEAST_TEXT)
+        widths[place] = min(widest[place], share)
+        left -= widths[place]
+    return widths
 
 
 def show_facts(facts: Mapping[str, Any]) -> None:

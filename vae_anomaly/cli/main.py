@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from vae_anomaly._version import __version__
-from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, fit, inspect, report, score
+from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, explain, fit, inspect, report, score, serve
 from vae_anomaly.cli._print import show_text
 from vae_anomaly.errors import (
     ModelFileError,
@@ -34,9 +34,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "fit": fit.fit,
     "calibrate": calibrate.calibrate,
     "score": score.score,
+    "explain": explain.explain,
     "evaluate": evaluate.evaluate,
     "report": report.report,
     "inspect": inspect.inspect,
+    "serve": serve.serve,
     "demo": demo.demo,
     "benchmark": benchmark.benchmark,
 }

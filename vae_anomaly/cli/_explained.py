@@ -1,0 +1,184 @@
+"""Scored rows with the reasons of some of them: as columns of a table, as JSON objects, and as lines for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from vae_anomaly.cli._options import Reading
+from vae_anomaly.cli._rows import RISK, Scored
+from vae_anomaly.patterns import AlertPatterns, alert_patterns
+
+if TYPE_CHECKING:
+    from vae_anomaly.detector import VAEDetector
+
+PATTERN = "pattern"
+_TOLD = ("column", "observed", "expected", "direction", "share", "sentence")
+_EXAMPLE = ("observed", "direction", "expected")
+_ROWS_AT_ONCE = 8_192  # as Python objects
+
+
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """Scored rows, and the reasons of some of them.
+
+    Parameters
+    ----------
+    scored : Scored
+        All rows.
+    rows : intp ndarray of shape (n_explained,)
+        Places of those that are explained, rising.
+    reasons : DataFrame
+        What `VAEDetector.explain` says of them; `row` is a place in `rows`.
+    n_reasons : int
+        Most reasons of a row.
+    patterns : AlertPatterns or None
+        Which of them are alike, if that was asked for.
+    """
+
+    scored: Scored
+    rows: NDArray[np.intp]
+    reasons: pd.DataFrame
+    n_reasons: int
+    patterns: AlertPatterns | None
+
+    def table(self) -> pa.Table:
+        """All rows, with the reasons in columns of their own: empty where a row is not explained."""
+        table, place = self.scored.table, self.reasons["row"].to_numpy(dtype=np.intp)
+        for rank in range(1, self.n_reasons + 1):
+            of_rank = (self.reasons["rank"] == rank).to_numpy()
+            for name, told in zip(reason_columns(rank), ("column", "sentence"), strict=True):
+                cells = np.full(table.num_rows, None, dtype=object)
+                cells[self.rows[place[of_rank]]] = self.reasons[told].to_numpy(dtype=object)[of_rank]
+                table = table.append_column(name, pa.array(cells, pa.string()))
+        if self.patterns is not None:
+            number = np.zeros(table.num_rows, dtype=np.int64)
+            number[self.rows] = self.patterns.labels
+            table = table.append_column(PATTERN, pa.array(number, mask=number == 0))
+        return table
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Each explained row: its number from 1, score, decision, cells and reasons, in the order of the file."""
+        rows = zip(self._lines(), self.rows.tolist(), self._cells(), strict=True)
+        for place, (reasons, row, cells) in enumerate(rows):
+            decided = {name: cells.pop(name) for name in self.scored.added}
+            pattern = {} if self.patterns is None else {PATTERN: int(self.patterns.labels[place])}
+            yield {"row": row + 1, **decided, **pattern, "columns": cells, "reasons": reasons}
+
+    def ranked(self, n: int) -> list[list[Any]]:
+        """The `n` most anomalous of the explained rows, a line for each reason: the cells below `headers`."""
+        order = np.argsort(-self.scored.score[self.rows], kind="stable")[:n]
+        reasons = self.reasons[self.reasons["row"].isin(order)]
+        lines = dict(zip(np.sort(order).tolist(), self._lines(reasons), strict=True))
+        shown = []
+        for rank, place in enumerate(order.tolist(), 1):
+            row = int(self.rows[place])
+            head = [rank, row + 1, f"{self.scored.score[row]:.2f}"]
+            if RISK in self.scored.added:
+                head.append(f"{self.scored.table[RISK][row].as_py():.0f}")
+            if self.patterns is not None:
+                head.append(int(self.patterns.labels[place]))
+            for line in lines[place]:
+                shown.append([*head, *(line[name] for name in ("column", *_EXAMPLE))])
+                head = [None] * len(head)
+        return shown
+
+    def headers(self) -> list[str]:
+        """The names of what `ranked` gives."""
+        risk = ["risk"] if RISK in self.scored.added else []
+        pattern = [] if self.patterns is None else [PATTERN]
+        return ["rank", "row", "score", *risk, *pattern, "reason", *_EXAMPLE]
+
+    def _cells(self) -> Iterator[dict[str, Any]]:
+        for batch in self.scored.table.take(self.rows).to_batches(max_chunksize=_ROWS_AT_ONCE):
+            yield from batch.to_pylist()
+
+    def _lines(self, reasons: pd.DataFrame | None = None) -> Iterator[list[dict[str, Any]]]:
+        """The reasons of each row."""
+        reasons = self.reasons if reasons is None else reasons
+        lines = zip(*(reasons[name] for name in ("row", *_TOLD)), strict=True)
+        for _, of_row in groupby(lines, key=itemgetter(0)):
+            yield [dict(zip(_TOLD, line[1:], strict=True)) for line in of_row]
+
+
+def reason_columns(rank: int) -> tuple[str, str]:
+    """The columns of one reason.
+
+    Examples
+    --------
+    >>> reason_columns(1)
+    ('reason_1', 'reason_1_sentence')
+    """
+    return f"reason_{rank}", f"reason_{rank}_sentence"
+
+
+def added_columns(n_reasons: int, *, pattern: bool) -> list[str]:
+    """The columns that explaining adds to those of scoring."""
+    names = [name for rank in range(1, n_reasons + 1) for name in reason_columns(rank)]
+    return [*names, PATTERN] if pattern else names
+
+
+def explain_rows(
+    detector: VAEDetector,
+    scored: Scored,
+    rows: NDArray[np.intp],
+    reading: Reading,
+    *,
+    n_reasons: int,
+    conditional: bool,
+    pattern: bool,
+) -> Explained:
+    """Explain some of the scored rows.
+
+    Parameters
+    ----------
+    detector : VAEDetector
+        The model.
+    scored : Scored
+        All rows.
+    rows : intp ndarray
+        Places of those to explain, rising.
+    reading : Reading
+        How the files are written.
+    n_reasons, conditional
+        As for `VAEDetector.explain`.
+    pattern : bool
+        Whether to group rows with like reasons.
+    """
+    known = set(detector.schema_.names)
+    used = [name for name in scored.table.column_names if name in known]
+    reasons = pd.DataFrame({name: [] for name in ("row", "rank", "unusualness", *_TOLD)})
+    if len(rows):
+        table = reading.for_model(scored.table.select(used).take(rows))
+        reasons = detector.explain(table, n_reasons, conditional=conditional)
+    patterns = alert_patterns(reasons, n_reasons=n_reasons) if pattern else None
+    return Explained(scored, rows, reasons, n_reasons, patterns)
+
+
+def chosen_rows(scored: Scored, *, top: int | None, every: bool, most: int | None = None) -> NDArray[np.intp]:
+    """Places of the rows to explain: those that alert, or the `top` most anomalous, or `every` one.
+
+    Parameters
+    ----------
+    scored : Scored
+        All rows.
+    top : int or None
+        How many, whether they alert or not.
+    every : bool
+        All of them.
+    most : int or None
+        Of the rows that alert, how many at most, the most anomalous ones.
+    """
+    if every:
+        return np.arange(len(scored.score))
+    order = scored.ranked(len(scored.score))
+    chosen = order[:top] if top is not None else order[scored.alert[order]][:most]
+    return np.sort(chosen)

@@ -1,0 +1,187 @@
+"""``vae-anomaly explain``: why rows alert, beside every row of the files, a JSON line for each, or on the screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vae_anomaly.cli._options import (
+    Decimal,
+    Delimiter,
+    Device,
+    Encoding,
+    Files,
+    Force,
+    Model,
+    NoHeader,
+    Reading,
+    SpreadsheetSafe,
+    check_spreadsheet_safe,
+)
+from vae_anomaly.cli._print import json_text, note, show_facts, show_table
+from vae_anomaly.errors import ParameterError
+
+if TYPE_CHECKING:
+    from vae_anomaly.cli._explained import Explained
+
+_SHOWN = 20
+_LINES = ".jsonl"
+_COMPRESSED = ("", ".gz", ".bz2", ".zst")
+_WHICH = "Which rows, and how"
+
+
+def explain(
+    model: Model,
+    files: Files,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Write every column and row as score does, and of the explained rows reason_1, reason_1_sentence, ...:"
+            " CSV (also .gz, .bz2, .zst) or Parquet by extension, or a JSON line for each explained row (.jsonl);"
+            " - is standard output.",
+        ),
+    ] = None,
+    reasons: Annotated[int, typer.Option(min=1, metavar="N", help="Reasons of a row.", rich_help_panel=_WHICH)] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Explain the N most anomalous rows; the rows that alert if not given.",
+            show_default=False,
+            rich_help_panel=_WHICH,
+        ),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Explain every row.", rich_help_panel=_WHICH)] = False,
+    as_reconstructed: Annotated[
+        bool,
+        typer.Option(
+            "--as-reconstructed",
+            help="Judge cells as the model reconstructs them, and not each by the others of its row: faster, but a"
+            " reconstruction can copy the anomaly.",
+            rich_help_panel=_WHICH,
+        ),
+    ] = False,
+    pattern: Annotated[
+        bool,
+        typer.Option("--pattern", help="Group rows with like reasons, and number the groups.", rich_help_panel=_WHICH),
+    ] = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json-lines", help="Write a JSON line for each explained row, to OUT or standard output."),
+    ] = False,
+    device: Device = "auto",
+    delimiter: Delimiter = None,
+    encoding: Encoding = "utf-8",
+    decimal: Decimal = ".",
+    no_header: NoHeader = False,
+    spreadsheet_safe: SpreadsheetSafe = False,
+    force: Force = False,
+) -> None:
+    """Say why rows alert: the columns that are most unlike what is usual for them."""
+    json_lines = json_lines or (output is not None and _is_lines(output))
+    output = "-" if json_lines and output is None else output
+    _check_usage(output, json_lines=json_lines, safe=spreadsheet_safe, top=top, every=every)
+    reading = Reading(delimiter, encoding, decimal, no_header)
+    explained, facts = explain_files(
+        model,
+        files,
+        reading,
+        output=output,
+        json_lines=json_lines,
+        which={"top": top, "every": every},
+        how={"n_reasons": reasons, "conditional": not as_reconstructed, "pattern": pattern},
+        device=device,
+        force=force,
+        safe=spreadsheet_safe,
+    )
+    if explained.scored.passed_through:
+        note(f"passed through, unknown to the model: {', '.join(explained.scored.passed_through)}")
+    if output != "-":
+        show_facts(facts)
+        if output is None:
+            show_reasons(explained)
+        show_patterns(explained)
+    note(in_short(explained))
+
+
+def explain_files(
+    model: Any,
+    files: list[str],
+    reading: Reading,
+    *,
+    output: str | None,
+    json_lines: bool,
+    which: dict[str, Any],
+    how: dict[str, Any],
+    device: str = "auto",
+    force: bool = False,
+    safe: bool = False,
+) -> tuple[Explained, dict[str, Any]]:
+    """Load, read, score, explain, write; return the explained rows and what to say of the run."""
+    from vae_anomaly.cli.score import check_output, decided_by, scored_with_model, thresholds_in_words, write_rows
+
+    check_output(output, model, force=force)
+    from vae_anomaly.cli._explained import added_columns, chosen_rows, explain_rows
+    from vae_anomaly.table.io import write_lines
+
+    columns = added_columns(how["n_reasons"], pattern=how["pattern"]) if output and not json_lines else []
+    scored, detector, stored = scored_with_model(model, files, reading, device=device, reserved=columns)
+    most = None if output or how["pattern"] else _SHOWN  # no more than can be seen
+    explained = explain_rows(detector, scored, chosen_rows(scored, **which, most=most), reading, **how)
+    if json_lines and output:
+        write_lines(map(json_text, explained.records()), output, force=force)
+    elif output:
+        write_rows(explained.table(), output, force=force, safe=safe)
+    facts = {"rows": len(scored.score), "alerts": int(scored.alert.sum()), "explained": len(explained.rows)}
+    facts |= {} if explained.patterns is None else {"patterns": len(explained.patterns)}
+    return explained, facts | thresholds_in_words(decided_by(detector, stored)) | ({"output": output} if output else {})
+
+
+def show_reasons(explained: Explained) -> None:
+    """Print the most anomalous of the explained rows, a line for each reason."""
+    n_shown = min(_SHOWN, len(explained.rows))
+    if n_shown:
+        title = f"The {n_shown} most anomalous rows" if n_shown > 1 else "The most anomalous row"
+        left = ("reason", "observed", "direction", "expected")
+        show_table(title, explained.headers(), explained.ranked(n_shown), left=left)
+
+
+def show_patterns(explained: Explained) -> None:
+    """Print the largest patterns."""
+    if explained.patterns is None or not len(explained.patterns):
+        return
+    table = explained.patterns.table[:_SHOWN]
+    marks = [
+        ", ".join(f"{column} {direction}" for column, direction in zip(*of, strict=True))
+        for of in zip(table["columns"], table["directions"], strict=True)
+    ]
+    numbers = (explained.rows[table["row"]] + 1).tolist()
+    rows = zip(table["pattern"].tolist(), table["n_alerts"].tolist(), numbers, marks, table["sentence"], strict=True)
+    title = "Patterns" if len(table) == len(explained.patterns) else f"The {len(table)} largest patterns"
+    show_table(title, ["pattern", "rows", "row", "reasons", "such as"], rows, left=["reasons", "such as"])
+
+
+def in_short(explained: Explained) -> str:
+    """How many rows were explained, and how many patterns they have."""
+    n_rows, n_alerts = len(explained.scored.score), int(explained.scored.alert.sum())
+    if not len(explained.rows):
+        return f"none of {n_rows:,} rows alerts, so none was explained; --top N explains the most anomalous ones"
+    n_of = f"explained {len(explained.rows):,} of {n_rows:,} rows, {n_alerts:,} of which alert"
+    return n_of if explained.patterns is None else f"{n_of}; patterns: {len(explained.patterns):,}"
+
+
+def _is_lines(output: str) -> bool:
+    return output.lower().endswith(tuple(_LINES + ending for ending in _COMPRESSED))
+
+
+def _check_usage(output: str | None, *, json_lines: bool, safe: bool, top: int | None, every: bool) -> None:
+    if top is not None and every:
+        raise ParameterError("--top N and --all say which rows to explain: expected one of them, found both. Drop one.")
+    check_spreadsheet_safe(safe, output)
+    if safe and json_lines:
+        raise ParameterError("--spreadsheet-safe is for CSV and Parquet: no spreadsheet runs JSON lines. Drop one.")
