@@ -60,7 +60,7 @@ def headroom(ax: Axes, n_lines: int) -> float:
 
 def text_size(text: str) -> Floats:
     """About how wide and high a line of small text is, in points of 1/72 inch."""
-    return _points() * np.array([_WIDTH_OF_LETTER * len(text), 1.1])
+    return _points() * np.array([_WIDTH_OF_LETTER * len(text), 1.4])
 
 
 def flags(ax: Axes, at: Mapping[str, float], low: float, n_lines_above: int = 0) -> list[Line2D]:

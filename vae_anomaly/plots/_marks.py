@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _GAP = 5.0
-_DISTANCES = (0.0, 10.0, 22.0, 36.0, 54.0)
+_DISTANCES = (0.0, 10.0, 22.0, 36.0, 54.0, 76.0)
 _DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), *product((1.0, -1.0, 0.0, 0.5, -0.5), (1.0, -1.0)))
 """To the sides, and above and below in five places each."""
 _COVERED, _CROSSED = 1_000.0, 30.0
-"""What covering a name or leaving the axes costs, and each point of the curve, in points of distance."""
+"""What covering a dot or a name costs, and each point beyond the axes; and each point of a line across a name."""
 _SPACING, _DOT, _FAR = 3.0, 3.0, 99.0
 """Between the points of the curve that count, from the middle of a dot to its edge, and how far off the axes the curve
 is followed, in points of 1/72 inch."""
@@ -68,8 +68,9 @@ def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float
         The dots.
     """
     at = np.array(list(points.values()), dtype=np.float64).reshape(-1, 2)
-    lines = ax.get_lines()
+    lines = [line for line in ax.get_lines() if line.get_linestyle() != "None"]
     (dots,) = ax.plot(at[:, 0], at[:, 1], "o", color=BLACK, markersize=4.5, zorder=4)
+    _lay_out(ax)
     scale = 72 / ax.figure.dpi
     frame = ax.get_window_extent()
     low, high = np.array([frame.x0, frame.y0]) * scale, np.array([frame.x1, frame.y1 - head * frame.height]) * scale
@@ -80,9 +81,8 @@ def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float
     for name, place, xy in zip(points, places, at, strict=True):
         tried = [_beside(place, text_size(name) / 2, *how) for how in product(_DISTANCES, _DIRECTIONS)]
         costs = [
-            _COVERED
-            * (sum(box.meets(other) or other.holds(_joint(place, box)) for other in taken) + box.beyond(low, high))
-            + _CROSSED * box.holds(drawn)
+            _COVERED * (sum(box.meets(other) for other in taken) + box.beyond(low, high))
+            + _CROSSED * (box.holds(drawn) + sum(other.holds(_joint(place, box)) for other in taken))
             + float(np.hypot(*(box.centre - place)))
             for box in tried
         ]
@@ -90,6 +90,14 @@ def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float
         taken.append(tried[best])
         _name(ax, name, xy, tried[best].centre - place, joined=best >= len(_DIRECTIONS))
     return dots
+
+
+def _lay_out(ax: Axes) -> None:
+    """Move the axes to where they will be drawn: names keep their distance in points, while dots move with the axes."""
+    figure = ax.figure.canvas.figure
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
 
 
 def _name(ax: Axes, name: str, xy: Floats, offset: Floats, *, joined: bool) -> None:

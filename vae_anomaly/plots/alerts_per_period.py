@@ -10,7 +10,16 @@ from numpy.typing import ArrayLike
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision.alert_counts import AlertCounts, count_alerts
 from vae_anomaly.decision.budget import AlertBudget
-from vae_anomaly.plots._axes import BLACK, SKY, VERMILION, axes_for, headroom, legend_on_top, whole_ticks
+from vae_anomaly.plots._axes import (
+    BLACK,
+    SKY,
+    VERMILION,
+    axes_for,
+    headroom,
+    legend_on_top,
+    n_legend_columns,
+    whole_ticks,
+)
 from vae_anomaly.plots._periods import bars, period_ticks
 
 if TYPE_CHECKING:
@@ -193,9 +202,10 @@ class AlertsPerPeriodDisplay:
             labels.append(label)
             self.line_ = ax.axhline(self.budget, color=BLACK, linestyle="--", linewidth=1.2, label=label)
         top = max(float(n_alerts.max()), self.budget or 0.0, 1.0)
-        ax.set_ylim(0, 1.05 * top / (1 - headroom(ax, 1)))
+        n_columns = n_legend_columns(ax, labels)
+        ax.set_ylim(0, 1.05 * top / (1 - headroom(ax, -(-len(labels) // n_columns))))
         ax.set_ylabel(f"alerts per {counts.per}")
         period_ticks(ax, counts.start, counts.per)
         whole_ticks(ax)
-        legend_on_top(ax, labels)
+        legend_on_top(ax, labels, n_columns)
         return self

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
 
 _CONFIDENCE = 0.95
-_N_LEVELS, _MOST_POINTS = 400, 2_000
+_N_LEVELS, _MOST_POINTS = 250, 2_000
 _LONGEST_NAME = 40
 _PROMISED = "as promised"
 _COUNT = {"n_calibration": (Number(1, integer=True), OneOf((None,)))}
@@ -249,9 +249,9 @@ class CalibrationCurveDisplay:
             low, high = (np.asarray(binom.ppf(tail, n, levels)) / n for tail in tails)
             return low, high
         k = np.floor(levels * (m + 1) * (1 + 1e-12))  # p-values come in steps of 1 / (m + 1)
-        possible = np.clip(k, 1, m)
-        bounds = [np.asarray(betabinom.ppf(tail, n, possible, m + 1 - possible)) / n for tail in tails]
-        low, high = (np.where(k == possible, bound, k > m).astype(np.float64) for bound in bounds)
+        distinct, place = np.unique(np.clip(k, 1, m), return_inverse=True)
+        bounds = [np.asarray(betabinom.ppf(tail, n, distinct, m + 1 - distinct))[place] / n for tail in tails]
+        low, high = (np.where((k >= 1) & (k <= m), bound, k > m).astype(np.float64) for bound in bounds)
         return low, high
 
     def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:

@@ -8,7 +8,9 @@ from itertools import pairwise
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib import pyplot as plt
 from sklearn.ensemble import IsolationForest
 
 from vae_anomaly import (
@@ -26,30 +28,32 @@ from vae_anomaly import (
 from vae_anomaly.decision.alert_counts import count_alerts
 from vae_anomaly.decision.cost_curve import cost_curve
 from vae_anomaly.decision.segments import calibrate_segments
-from vae_anomaly.plots import AlertsPerPeriodDisplay, CostCurveDisplay, ScoreDistributionDisplay
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
+from vae_anomaly.plots import (
+    AlertsPerPeriodDisplay,
+    CalibrationCurveDisplay,
+    CostCurveDisplay,
+    PrecisionAtKDisplay,
+    PrecisionRecallBudgetDisplay,
+    ReasonsDisplay,
+    RocBudgetDisplay,
+    ScoreDistributionDisplay,
+    TrainingHistoryDisplay,
+)
 
 N = 4_000
 COST = ExpectedCost("amount", 10)
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    plt.close("all")
-    yield
-    plt.close("all")
-
-
-@pytest.fixture(scope="module")
-def week():
-    """Scores, labels, amounts and times of two weeks; the calibration rows have their labels."""
-    rng = np.random.default_rng(0)
-    y = rng.random(N) < 0.02
-    score = rng.gamma(3, 2, N) + y * rng.gamma(4, 3, N)
-    time = np.datetime64("2026-03-01") + rng.integers(0, 14 * 86_400, N).astype("timedelta64[s]")
-    return CalibrationRows.from_arrays(score, y, amount=rng.lognormal(4, 1, N), time=time)
+EVALUATIONS = [{"step": step, "train_elbo": -9.0, "held_out_elbo": -800.0 / step} for step in (50, 100)]
+REASONS = pd.DataFrame(
+    {
+        "row": 0,
+        "rank": [1, 2, 3],
+        "column": ["amount", "city", None],
+        "kind": ["numeric", "categorical", None],
+        "observed": [912.4, None, None],
+        "share": [9.0, -2.0, 1.5],
+        "sentence": ["amount 912.4 where 8 to 61 is usual for this row", "city is missing", "2 nats of the score"],
+    }
+)
 
 
 def detector_and_rows(rule, **beside):
@@ -60,28 +64,34 @@ def detector_and_rows(rule, **beside):
     return detector.fit(X, time=time, **beside), X, time
 
 
+DRAWN = {
+    ScoreDistributionDisplay: lambda kind, rows, **given: kind.from_predictions(
+        rows.score, rows.y, thresholds={"by hand": 12.0}, **given
+    ),
+    AlertsPerPeriodDisplay: lambda kind, rows, **given: kind.from_predictions(
+        rows.score > 12, rows.time, rows.y, budget=5, **given
+    ),
+    CalibrationCurveDisplay: lambda kind, rows, **given: kind.from_predictions(
+        np.linspace(0.001, 1, N), rows.y, levels={"alert": 0.01}, **given
+    ),
+    CostCurveDisplay: lambda kind, rows, **given: kind.from_predictions(
+        rows.y, rows.score, COST, amount=rows.amount, time=rows.time, thresholds={"by hand": 12.0}, **given
+    ),
+    PrecisionAtKDisplay: lambda kind, rows, **given: kind.from_predictions(rows.y, rows.score, rows.time, k=5, **given),
+    PrecisionRecallBudgetDisplay: lambda kind, rows, **given: kind.from_predictions(rows.y, rows.score, **given),
+    ReasonsDisplay: lambda kind, rows, **given: kind.from_predictions(REASONS, threshold=5.0, **given),
+    RocBudgetDisplay: lambda kind, rows, **given: kind.from_predictions(rows.y, rows.score, **given),
+    TrainingHistoryDisplay: lambda kind, rows, **given: kind.from_predictions(EVALUATIONS, kept_elbo=-7.0, **given),
+}
+KINDS = list(DRAWN)
+
+
 def draw(kind, rows, ax=None):
-    if kind is ScoreDistributionDisplay:
-        return kind.from_predictions(rows.score, rows.y, thresholds={"by hand": 12.0}, ax=ax)
-    if kind is AlertsPerPeriodDisplay:
-        return kind.from_predictions(rows.score > 12, rows.time, rows.y, budget=5, ax=ax)
-    return kind.from_predictions(
-        rows.y, rows.score, COST, amount=rows.amount, time=rows.time, thresholds={"by hand": 12.0}, ax=ax
-    )
-
-
-KINDS = [ScoreDistributionDisplay, AlertsPerPeriodDisplay, CostCurveDisplay]
+    return DRAWN[kind](kind, rows, ax=ax)
 
 
 def texts(ax):
     return [text for text in ax.texts if text.get_visible() and text.get_text()]
-
-
-def overlaps(ax):
-    """Pairs of names that lie on each other, in pixels of the drawn figure."""
-    ax.figure.canvas.draw()
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(ax)]
-    return [(a, b) for i, (a, of_a) in enumerate(boxes) for b, of_b in boxes[i + 1 :] if of_a.overlaps(of_b)]
 
 
 # ---------------------------------------------------------------- every picture
@@ -126,14 +136,32 @@ def test_it_can_be_drawn_again(kind, week):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("size", [(4, 3), (6.4, 4.8)], ids=["small", "usual"])
+def test_a_legend_stays_within_the_axes(kind, size, week):
+    _, ax = plt.subplots(figsize=size, layout="constrained")
+    draw(kind, week, ax=ax)
+    ax.figure.canvas.draw()
+    for legend in filter(None, [ax.get_legend()]):
+        inner, outer = legend.get_window_extent(), ax.get_window_extent()
+        assert outer.x0 <= inner.x0 <= inner.x1 <= outer.x1 + 1
+        assert outer.y0 <= inner.y0 <= inner.y1 <= outer.y1 + 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_is_refused_leaves_no_figure(kind, week):
     missing = np.where(np.arange(N) == 7, np.nan, week.score)
     given = {
         ScoreDistributionDisplay: (missing,),
         AlertsPerPeriodDisplay: (missing, week.time),
+        CalibrationCurveDisplay: (missing / 100,),
         CostCurveDisplay: (week.y, missing, ExpectedCost(50, 10)),
+        PrecisionAtKDisplay: (week.y, missing, week.time),
+        PrecisionRecallBudgetDisplay: (week.y, missing),
+        ReasonsDisplay: (REASONS, 7),
+        RocBudgetDisplay: (week.y, missing),
+        TrainingHistoryDisplay: ([],),
     }
-    with pytest.raises(TableError):
+    with pytest.raises((TableError, ParameterError)):
         kind.from_predictions(*given[kind])
     assert not plt.get_fignums()
 
@@ -226,10 +254,10 @@ def test_each_segment_has_its_line(week):
 
 @pytest.mark.parametrize("n_thresholds", [2, 6, 15])
 @pytest.mark.parametrize("at", [0.0, 12.0, 40.0], ids=["left", "middle", "right"])
-def test_names_do_not_overlap_nor_leave_the_axes(week, n_thresholds, at):
+def test_names_do_not_overlap_nor_leave_the_axes(week, overlaps, n_thresholds, at):
     thresholds = {f"threshold number {i}": at + 0.01 * (i // 2) for i in range(n_thresholds)}
     display = ScoreDistributionDisplay.from_predictions(week.score, thresholds=thresholds)
-    assert not overlaps(display.ax_)
+    assert not overlaps(texts(display.ax_))
     box = display.ax_.get_window_extent()
     for text in texts(display.ax_):
         of_text = text.get_window_extent()
@@ -439,7 +467,7 @@ def test_costs_and_alerts_are_per_period(week):
 
 
 @pytest.mark.parametrize("against", ["alerts", "threshold"])
-def test_marks_stand_at_the_least_cost_and_at_the_thresholds(week, against):
+def test_marks_stand_at_the_least_cost_and_at_the_thresholds(week, overlaps, against):
     thresholds = {"share": Contamination(0.02).calibrate(week), "by hand": 11.1}
     display = CostCurveDisplay.from_predictions(
         week.y, week.score, COST, amount=week.amount, time=week.time, thresholds=thresholds, against=against
@@ -453,7 +481,7 @@ def test_marks_stand_at_the_least_cost_and_at_the_thresholds(week, against):
     low, high = display.ax_.get_xlim()
     assert all(low <= place <= high for place in (*expected.values(), least))
     assert curve.cost[curve.best] / display.n_periods == display.line_.get_ydata().min()
-    assert not overlaps(display.ax_)
+    assert not overlaps(texts(display.ax_))
 
 
 def test_the_detectors_own_rule_and_threshold_are_drawn():
