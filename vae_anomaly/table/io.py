@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vae_anomaly.errors import OutputError, TableError
+from vae_anomaly.table.csv_cells import header_line, lines_of
 from vae_anomaly.table.csv_file import COMPRESSIONS, STANDARD_STREAM
 from vae_anomaly.table.csv_file import display_name as display_name
 from vae_anomaly.table.csv_text import CsvDialect
@@ -256,34 +257,10 @@ def _points(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _csv_lines(table: pa.Table) -> Iterator[str]:
-    """The text of a table, some thousand lines at a time.
-
-    pyarrow's writer would quote every text cell; here a cell gets quotes where it needs them, and the empty text,
-    which without them would read as missing.
-    """
-    names = pa.array(table.column_names, pa.string())
-    yield ",".join(_quoted(names).to_pylist()) + "\n"
+    """The text of a table, some thousand lines at a time."""
+    yield header_line(table.column_names, ",") + "\n"
     for batch in table.to_batches(max_chunksize=_ROWS_AT_ONCE):
-        cells = [_cells(column, name) for column, name in zip(batch.columns, table.column_names, strict=True)]
-        lines = pc.binary_join_element_wise(*cells, ",", null_handling="replace", null_replacement="")
-        yield "\n".join(lines.to_pylist()) + "\n"
-
-
-def _cells(column: pa.Array, name: str) -> pa.Array:
-    try:
-        text = column.cast(pa.string())
-    except pa.ArrowException as error:
-        raise OutputError(
-            f"Expected values that CSV text can hold, found column {name!r} of type {column.type}. Write a Parquet file"
-            " instead."
-        ) from error
-    return text if pa.types.is_primitive(column.type) else _quoted(text)
-
-
-def _quoted(text: pa.Array) -> pa.Array:
-    needs = pc.or_(pc.match_substring_regex(text, '[",\r\n]'), pc.equal(text, ""))
-    doubled = pc.replace_substring(text, '"', '""')
-    return pc.if_else(needs, pc.binary_join_element_wise('"', doubled, '"', ""), text)
+        yield "\n".join([*lines_of(pa.Table.from_batches([batch]), ",").to_pylist(), ""])
 
 
 @contextmanager
