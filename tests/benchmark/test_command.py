@@ -19,6 +19,7 @@ from vae_anomaly.benchmark.few_labels import few_labels_command
 from vae_anomaly.benchmark.files import FILES, FileRun
 from vae_anomaly.benchmark.process import run_task
 from vae_anomaly.benchmark.quality_command import quality_command
+from vae_anomaly.benchmark.reasons_command import reasons_command
 from vae_anomaly.benchmark.speed import SpeedRun, with_ratios
 from vae_anomaly.benchmark.suites import SUITES
 from vae_anomaly.benchmark.table import write_runs
@@ -104,6 +105,7 @@ def test_every_command_of_the_readme_parses_and_every_file_is_named_there():
         quality_command,
         few_labels_command,
         thresholds_command,
+        reasons_command,
     }
     assert all(f"`{suite}`" in text for suite in SUITES)
     assert all(f"`{file.path}`" in text and (f"`{file.label}`" in text or not file.header) for file in FILES.values())

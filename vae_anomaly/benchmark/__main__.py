@@ -1,4 +1,4 @@
-"""``python -m vae_anomaly.benchmark speed``, ``... files``, ``... quality``, ``... few-labels``, ``... thresholds``."""
+"""``python -m vae_anomaly.benchmark speed``, ``... files``, ``... quality``, ``... few-labels`` and others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 
-from vae_anomaly.benchmark import few_labels, files, quality_command, speed, thresholds_command
+from vae_anomaly.benchmark import few_labels, files, quality_command, reasons_command, speed, thresholds_command
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.quality_command import positive
@@ -169,6 +169,10 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     thresholds_command.add_options(wishes)
     wishes.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(wishes)
+    reasons = commands.add_parser("reasons", help="how often the first reason is the planted cause, beside peers")
+    reasons_command.add_options(reasons)
+    reasons.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(reasons)
     return parser
 
 
