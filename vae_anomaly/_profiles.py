@@ -54,7 +54,6 @@ class Profiles:
 
     @classmethod
     def of_lines(cls, lines: pd.DataFrame, rows: Places) -> Profiles:
-        lines = lines[lines["unusualness"] > 0]
         of_feature = lines.groupby(["column", "direction"])
         lines = lines.assign(feature=of_feature.ngroup(), alert=np.searchsorted(rows, lines["row"]))
         lines = lines.sort_values(["alert", "feature"])

@@ -1,7 +1,8 @@
 """What many alerts have in common: which columns drive them, and which of them are of one kind.
 
-Both start from the lines of `VAEDetector.explain`. A line "as expected" is no reason for an alert, and a line of no
-column says nothing of columns: they are left out.
+Both start from the lines of `VAEDetector.explain`. A line "as expected", or of a cell that surprises no more than half
+of the normal rows do in its column, is no reason for an alert, and a line of no column says nothing of columns: they
+are left out.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ def _lines(reasons: pd.DataFrame, n_reasons: int | None) -> tuple[Places, pd.Dat
             f"Expected each reason of a row once, found rank {twice['rank']} of row {twice['row']} several times. "
             "Explain all alerts in one call, or number the rows of further calls on."
         )
-    counts = reasons["column"].notna() & (reasons["direction"] != AS_EXPECTED)
+    counts = reasons["column"].notna() & (reasons["direction"] != AS_EXPECTED) & (reasons["unusualness"] > 0)
     if n_reasons is not None:
         counts &= reasons["rank"] <= n_reasons
     return np.unique(reasons["row"].to_numpy(dtype=np.intp)), reasons[counts]

@@ -157,7 +157,7 @@ def show_patterns(explained: Explained) -> None:
         return
     table = explained.patterns.table[:_SHOWN]
     marks = [
-        ", ".join(f"{column} {direction}" for column, direction in zip(*of, strict=True))
+        ", ".join(f"{column} {direction}" for column, direction in zip(*of, strict=True)) or "nothing stands out"
         for of in zip(table["columns"], table["directions"], strict=True)
     ]
     numbers = (explained.rows[table["row"]] + 1).tolist()
