@@ -52,7 +52,7 @@ from vae_anomaly.benchmark.reasons_planting import (
     planted,
     read_planting,
 )
-from vae_anomaly.benchmark.reasons_timing import _beside, timed_table
+from vae_anomaly.benchmark.reasons_timing import _beside, run_time, timed_table
 from vae_anomaly.errors import MissingExtraError, ParameterError, VaeAnomalyError
 
 pytest.importorskip("pyod", reason="PyOD is not installed: pip install 'vae-anomaly[benchmark]'")
@@ -238,6 +238,22 @@ def test_files_need_a_folder():
     assert tables(None, None) == SIMULATED
     with pytest.raises(ParameterError, match="expected --data-dir"):
         tables(["mixed columns", "sparkov"], None)
+
+
+def test_a_part_without_its_files_is_told_of(capsys):
+    assert command.main(["reasons", "--quick", "--parts", "additivity"]) == 1
+    said = capsys.readouterr().err
+    assert "left out additivity" in said
+    assert "expected creditcard or sparkov, found none" in said
+
+
+@QUIET
+@pytest.mark.slow
+def test_the_commands_are_timed_on_a_file():
+    runs = run_time(sizes=replace(QUICK, train=300, whole=300))
+    assert [run.failure for run in runs] == [None] * len(runs)
+    assert {run.method for run in runs if run.quantity == "times score"} == {"explain", "explain, plain"}
+    assert {run.case for run in runs} == {"in memory", "shell commands"}
 
 
 @QUIET

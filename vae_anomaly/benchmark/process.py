@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -50,6 +51,39 @@ def run_module(module: str, *arguments: str) -> Finished:
     >>> run_module("vae_anomaly.benchmark.worker", "echo", '{"rows": 3}').result
     {'rows': 3}
     """
+    done, seconds = _ended_well(module, arguments)
+    return Finished(json.loads(done.stdout.splitlines()[-1]), seconds)
+
+
+def time_module(module: str, *arguments: str) -> float:
+    """Run ``python -m module``, which need not print JSON.
+
+    Parameters
+    ----------
+    module : str
+        What to run.
+    *arguments : str
+        Its command line.
+
+    Returns
+    -------
+    float
+        Seconds, wall-clock, from the start of the interpreter to its end.
+
+    Raises
+    ------
+    VaeAnomalyError
+        If it does not end well, with the last lines that it said.
+
+    Examples
+    --------
+    >>> time_module("vae_anomaly.benchmark.worker", "echo", "{}") > 0
+    True
+    """
+    return _ended_well(module, arguments)[1]
+
+
+def _ended_well(module: str, arguments: Sequence[str]) -> tuple[subprocess.CompletedProcess[str], float]:
     start = perf_counter()
     done = subprocess.run(  # noqa: S603 - this interpreter, arguments as a list
         [sys.executable, "-m", module, *arguments], capture_output=True, encoding="utf-8", check=False
@@ -59,7 +93,7 @@ def run_module(module: str, *arguments: str) -> Finished:
         said = [line.strip() for line in done.stderr.splitlines() if line.strip(" ^~")]
         end = " / ".join(said[-_LINES_OF_AN_ERROR:])
         raise VaeAnomalyError(f"python -m {module} {arguments[0]}: expected it to end well, found {_how(done)}. {end}")
-    return Finished(json.loads(done.stdout.splitlines()[-1]), seconds)
+    return done, seconds
 
 
 def run_task(task: str, **options: Any) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from vae_anomaly.benchmark.reasons_nearest import COLUMNS, GREEDY, MORE, NEAREST
 from vae_anomaly.benchmark.reasons_nearest import SECONDS as NEAREST_SECONDS
 from vae_anomaly.benchmark.reasons_planting import PLANTING_SETS
 from vae_anomaly.benchmark.reasons_timing import COMMANDS, EXPLAIN, MOST_RATIO, RATIO, TIME, run_time
-from vae_anomaly.benchmark.table import figure, show, write_runs
+from vae_anomaly.benchmark.table import figure, say, show, write_runs
 from vae_anomaly.errors import ParameterError
 
 PARTS = (ADDITIVITY, PLANTED, NEAREST, TIME)
@@ -40,6 +40,7 @@ LEAST_SHAP_RATIO = 100.0
 """The bar: times as fast as SHAP, per row."""
 
 _TOGETHER = "all tables"
+_GIVE_FILES = "Give --data-dir, and name them if you name tables."
 _CLEAR = 2.0
 """Standard errors from which on a difference is one."""
 
@@ -60,6 +61,8 @@ def reasons_command(chosen: argparse.Namespace) -> int:
         check_peers()
     where = environment()
     runs = measured(chosen.parts, names, chosen.data_dir, seeds=chosen.seeds, sizes=QUICK if chosen.quick else FULL)
+    if not runs:
+        raise ParameterError(f"--parts {ADDITIVITY}: expected {' or '.join(ADDITIVE_FILES)}, found none. {_GIVE_FILES}")
     show_environment(where)
     show_reasons(runs)
     if chosen.output is not None:
@@ -100,6 +103,8 @@ def measured(
 ) -> list[ReasonRun]:
     """The parts, one after the other."""
     additive = [name for name in names if name in ADDITIVE_FILES]
+    if ADDITIVITY in parts and not additive:
+        say(f"left out {ADDITIVITY}: it is about the rows of {' and '.join(ADDITIVE_FILES)}. {_GIVE_FILES}")
     measure: dict[str, Callable[[], list[ReasonRun]]] = {
         ADDITIVITY: lambda: run_additivity(additive, data_dir or Path(), sizes=sizes),
         PLANTED: lambda: run_planted(names, data_dir, seeds=seeds, sizes=sizes),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vae_anomaly.benchmark.measuring import few_threads
-from vae_anomaly.benchmark.process import run_module
+from vae_anomaly.benchmark.process import run_module, time_module
 from vae_anomaly.benchmark.reasons import ReasonRun, Sizes
 from vae_anomaly.benchmark.table import say
 from vae_anomaly.benchmark.timing import synthetic_table
@@ -106,7 +106,7 @@ def _commands(rows: pd.DataFrame, sizes: Sizes) -> Iterator[ReasonRun]:
         for repeat in range(sizes.repeats):
             run = ReasonRun(TIME, f"{len(rows):,} rows", COMMANDS, SCORE, SECONDS, seed=repeat, rows=len(rows))
             took = {
-                command: run_module("vae_anomaly", command, model, file, "-o", out, "--force", "--json").seconds
+                command: time_module("vae_anomaly", command, model, file, "-o", out, "--force")
                 for command in (SCORE, EXPLAIN)
             }
             yield (scored := replace(run, value=took[SCORE]))
