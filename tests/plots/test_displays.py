@@ -136,9 +136,8 @@ def test_it_can_be_drawn_again(kind, week):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("size", [(4, 3), (6.4, 4.8)], ids=["small", "usual"])
-def test_a_legend_stays_within_the_axes(kind, size, week):
-    _, ax = plt.subplots(figsize=size, layout="constrained")
+def test_a_legend_stays_within_small_axes(kind, week):
+    _, ax = plt.subplots(figsize=(4, 3), layout="constrained")
     draw(kind, week, ax=ax)
     ax.figure.canvas.draw()
     for legend in filter(None, [ax.get_legend()]):

@@ -170,3 +170,18 @@ def test_what_has_no_reasons_is_refused(detector, payments):
     with pytest.raises(ParameterError, match="'threshold' parameter"):
         ReasonsDisplay.from_predictions(reasons, threshold="high")
     assert not plt.get_fignums()
+
+
+def test_zero_is_shown_unless_only_sums_begin_there_and_it_is_far():
+    lines = {"row": 0, "rank": [1, 2], "column": ["a", "b"], "kind": "numeric", "observed": [1.0, 2.0], "sentence": "."}
+    reasons = pd.DataFrame({**lines, "share": [-300.0, 3.0]})
+
+    def shown(**given):
+        low, high = ReasonsDisplay.from_predictions(reasons, **given).ax_.get_xlim()
+        assert low < -297 < high
+        return low <= 0 <= high
+
+    assert shown()
+    assert shown(usual={"a": -200.0})
+    assert not shown(usual={"a": -301.0, "b": 1.0})
+    assert shown(usual={"a": -301.0}, threshold=1.0)

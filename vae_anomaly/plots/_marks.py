@@ -77,19 +77,29 @@ def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float
     places = ax.transData.transform(at) * scale
     vertices = [line.get_transform().transform(line.get_path().vertices) * scale for line in lines]
     drawn = np.concatenate([_along(np.clip(of_line, low - _FAR, high + _FAR)) for of_line in vertices])
-    taken = [_Box(place, np.full(2, _DOT)) for place in places]
-    for name, place, xy in zip(points, places, at, strict=True):
-        tried = [_beside(place, text_size(name) / 2, *how) for how in product(_DISTANCES, _DIRECTIONS)]
-        costs = [
-            _COVERED * (sum(box.meets(other) for other in taken) + box.beyond(low, high))
-            + _CROSSED * (box.holds(drawn) + sum(other.holds(_joint(place, box)) for other in taken))
-            + float(np.hypot(*(box.centre - place)))
-            for box in tried
-        ]
-        best = int(np.argmin(costs))
-        taken.append(tried[best])
-        _name(ax, name, xy, tried[best].centre - place, joined=best >= len(_DIRECTIONS))
+    boxes = _boxes(list(points), places, (low, high), drawn)
+    for name, place, xy, box in zip(points, places, at, boxes, strict=True):
+        _name(ax, name, xy, box.centre - place)
     return dots
+
+
+def _boxes(names: list[str], places: Floats, corners: tuple[Floats, Floats], drawn: Floats) -> list[_Box]:
+    """Where each name does best beside all dots and the names before it."""
+    taken = [_Box(place, np.full(2, _DOT)) for place in places]
+    for name, place in zip(names, places, strict=True):
+        tried = [_beside(place, text_size(name) / 2, *how) for how in product(_DISTANCES, _DIRECTIONS)]
+        costs = [_cost(box, place, taken, corners, drawn) for box in tried]
+        taken.append(tried[int(np.argmin(costs))])
+    return taken[len(names) :]
+
+
+def _cost(box: _Box, place: Floats, taken: list[_Box], corners: tuple[Floats, Floats], drawn: Floats) -> float:
+    joint = _joint(place, box)
+    return (
+        _COVERED * (sum(box.meets(other) for other in taken) + box.beyond(*corners))
+        + _CROSSED * (box.holds(drawn) + sum(other.holds(joint) for other in taken))
+        + float(np.hypot(*(box.centre - place)))
+    )
 
 
 def _lay_out(ax: Axes) -> None:
@@ -100,7 +110,8 @@ def _lay_out(ax: Axes) -> None:
         engine.execute(figure)
 
 
-def _name(ax: Axes, name: str, xy: Floats, offset: Floats, *, joined: bool) -> None:
+def _name(ax: Axes, name: str, xy: Floats, offset: Floats) -> None:
+    joined = bool((np.abs(offset) > text_size(name) / 2 + _GAP + 1).any())
     joint = {"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "shrinkA": 1, "shrinkB": 3}
     ax.annotate(
         name,

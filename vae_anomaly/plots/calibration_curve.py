@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import betabinom, binom
+from scipy.stats import binom, hypergeom
 
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision._labelled import Floats, labelled_scores
@@ -249,8 +249,7 @@ class CalibrationCurveDisplay:
             low, high = (np.asarray(binom.ppf(tail, n, levels)) / n for tail in tails)
             return low, high
         k = np.floor(levels * (m + 1) * (1 + 1e-12))  # p-values come in steps of 1 / (m + 1)
-        distinct, place = np.unique(np.clip(k, 1, m), return_inverse=True)
-        bounds = [np.asarray(betabinom.ppf(tail, n, distinct, m + 1 - distinct))[place] / n for tail in tails]
+        bounds = [_count_quantile(tail, n, np.clip(k, 1, m), m) / n for tail in tails]
         low, high = (np.where((k >= 1) & (k <= m), bound, k > m).astype(np.float64) for bound in bounds)
         return low, high
 
@@ -306,6 +305,27 @@ class CalibrationCurveDisplay:
         if len(p) > _MOST_POINTS:
             p = np.unique(p[np.geomspace(1, len(p), _MOST_POINTS).astype(np.intp) - 1])
         return np.append(p, 1.0), np.append(np.searchsorted(self.p_value, p, side="right"), last) / last
+
+
+def _count_quantile(tail: float, n: int, k: Floats, m: int) -> Floats:
+    """Quantile of how many of n rows score above the k-th highest of m calibration rows that are like them.
+
+    The count is beta-binomial, or negative hypergeometric: at most c rows are above where at least k of the c + k
+    highest of all rows are calibration rows. SciPy is quick at that, and takes minutes for quantiles of the former.
+
+    Examples
+    --------
+    >>> from scipy.stats import betabinom
+    >>> k = np.array([1.0, 5.0, 20.0])
+    >>> bool((_count_quantile(0.975, 300, k, 200) == betabinom.ppf(0.975, 300, k, 201 - k)).all())
+    True
+    """
+    low, high = np.zeros(len(k)), np.full(len(k), float(n))
+    while (low < high).any():
+        middle = (low + high) // 2
+        enough = hypergeom.sf(k - 1, n + m, m, middle + k) >= tail
+        low, high = np.where(enough, low, middle + 1), np.where(enough, middle, high)
+    return low
 
 
 def _levels(calibration: Calibration) -> dict[str, float]:

@@ -34,6 +34,8 @@ _RULES = {
 _LINES_OF_SENTENCE = 3
 _SHARE_OF_WIDTH = 0.42
 _LETTERS_OF_NUMBER = 9
+_FAR_OFF = 2.0
+"""How many times the bars' reach the axis is drawn out to show 0."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class ReasonsDisplay:
 
     Made by `from_estimator` or `from_predictions`. The bars add up: the columns that are reasons, the most unusual
     first, the other columns together, and what belongs to no column. Each says how many nats the column adds to the
-    score beyond what it usually adds, so that the first bar stands where every column would be as usual.
+    score beyond what it usually adds, so that the first bar stands where every column would be as usual. Where 0 is far
+    off, the axis leaves it out, and the first and the last bar are cut.
 
     Parameters
     ----------
@@ -283,7 +286,9 @@ class ReasonsDisplay:
             ax.plot([end] * 2, [place - 0.35, place + 1.35], color=GREY, linewidth=0.7, zorder=1)
         self._limits(ax, ends)
         for place, (bar, end) in enumerate(zip(bars, ends, strict=True)):
-            _say(ax, f"{bar.nats:.2f}" if is_sum[place] else f"{bar.nats:+.2f}", (end, place), left=bar.nats < 0)
+            beside = end if is_sum[place] else max(end, end - bar.nats)
+            number = f"{bar.nats:.2f}" if is_sum[place] else f"{bar.nats:+.2f}"
+            _say(ax, number, (beside, place), left=bool(is_sum[place]) and bar.nats < 0)
         self.line_ = self._mark_threshold(ax)
         most = letters_across(ax, _SHARE_OF_WIDTH)
         n_lines = min(_LINES_OF_SENTENCE, lines_down(ax, len(bars))) if sentences else 1
@@ -295,11 +300,13 @@ class ReasonsDisplay:
         return self
 
     def _limits(self, ax: Axes, ends: Floats) -> None:
-        """Horizontal limits with room for the numbers beside the bars, from 0 on if nothing lies below."""
-        places = [0.0, *ends.tolist(), *([self.threshold] if self.threshold is not None else [])]
+        """Horizontal limits, numbers beside the bars included; without 0 where only sums begin there and it is far."""
+        places = [*ends.tolist(), *([self.threshold] if self.threshold is not None else [])]
         low, high = min(places), max(places)
+        if not self.start or low - _FAR_OFF * (high - low) <= 0 <= high + _FAR_OFF * (high - low):
+            low, high = min(low, 0.0), max(high, 0.0)
         room = (high - low or 1.0) / max(2.0, (1 - _SHARE_OF_WIDTH) * letters_across(ax, 1.0) / _LETTERS_OF_NUMBER - 1)
-        ax.set_xlim(low - (room if low < 0 else 0.0), high + room)
+        ax.set_xlim(low - (room if low else 0.0), high + room)
 
     def _mark_threshold(self, ax: Axes) -> Line2D | None:
         if self.threshold is None:
