@@ -27,17 +27,16 @@ def make_payments(n_rows, seed=0):
     amount = rng.gamma(3, 20, n_rows).round(2)
     shop = rng.choice(["corner", "café", "متجر", "web 🛒"], n_rows)
     when = pd.Timestamp("2024-03-01") + pd.to_timedelta(rng.integers(0, 10**7, n_rows), unit="s")
-    rows = pd.DataFrame(
+    return pd.DataFrame(
         {
             "payment": [f"p{number:05d}" for number in range(n_rows)],
             "amount": np.where(rng.random(n_rows) < 0.05, np.nan, amount),
-            "items": rng.integers(1, 9, n_rows),
+            "items": (amount // 20).astype(int) + rng.integers(1, 3, n_rows),
             "shop": pd.Series(shop, dtype=object).where(rng.random(n_rows) > 0.05),
-            "abroad": rng.random(n_rows) < 0.2,
+            "abroad": (shop == "café") ^ (rng.random(n_rows) < 0.05),
             "paid": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
     )
-    return rows
 
 
 class InProcess:
@@ -93,6 +92,18 @@ def payments():
 
 
 @pytest.fixture(scope="session")
+def new_payments():
+    """Rows that nobody has seen, by their number and a seed."""
+    return make_payments
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """A model file served in this process, within limits."""
+    return serving
+
+
+@pytest.fixture(scope="session")
 def detector(payments):
     return VAEDetector(n_members=1, max_steps=60, kinds={"payment": "identifier"}).fit(payments)
 
@@ -116,6 +127,12 @@ def calibrated_model(calibrated, tmp_path_factory):
     path = tmp_path_factory.mktemp("served") / "calibrated.vaea"
     calibrated.save(path, segment_column="country")
     return path
+
+
+@pytest.fixture(scope="session")
+def countries():
+    """The segments of some rows."""
+    return segments
 
 
 def segments(rows):

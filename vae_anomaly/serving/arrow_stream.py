@@ -41,8 +41,8 @@ def arrow_rows(body: bytes, most_rows: int) -> pa.Table:
             table = pa.Table.from_batches(batches, reader.schema)
         table.validate(full=True)
     except _REFUSED as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        raise _malformed(reason) from None
+        reason = str(error).partition("\n")[0].rstrip(".")[:200]
+        raise _malformed(reason or "damaged messages") from None
     return table.replace_schema_metadata(None)
 
 

@@ -114,11 +114,9 @@ def body_of(wanted: WantedColumns, limits: Limits, most_rows: int, example: dict
     """
     cells = {name: _CELLS[kind] for name, kind in wanted.kinds.items()}
     row = {"type": "object", "required": list(cells), "properties": cells}
-    lists = {
-        name: {"type": "array", "minItems": 1, "maxItems": most_rows, "items": cell} for name, cell in cells.items()
-    }
+    lists = {name: {"type": "array", "minItems": 1, "items": cell} for name, cell in cells.items()}
     columns = {"type": "object", "required": list(cells), "properties": lists}
-    rows = {"type": "array", "minItems": 1, "maxItems": most_rows, "items": row}
+    rows = {"type": "array", "minItems": 1, "items": row}
     schema = {"anyOf": [{"title": "Rows", **rows}, {"title": "Columns of one length", **columns}]}
     examples = {
         "rows": {"summary": "A list of rows", "value": [example]},

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from types import NoneType
 from typing import Any
 
 import pandas as pd
@@ -127,12 +129,11 @@ def _check_count(n_rows: int, most_rows: int) -> None:
 
 
 def _numbers(name: str, cells: Sequence[Any]) -> pa.Array:
-    try:
-        array = pa.array(cells, pa.float64())
-        if not len(array) or (pc.max(pc.abs(array)).as_py() or 0.0) <= MOST:
-            return array
-    except _REFUSED:
-        pass  # whole numbers too long for arrow, or other values: look at each
+    if set(map(type, cells)) <= {int, float, NoneType}:
+        with suppress(*_REFUSED):  # whole numbers too long for arrow
+            array = pa.array(cells, pa.float64())
+            if (pc.max(pc.abs(array)).as_py() or 0.0) <= MOST:
+                return array
     _check_each(name, cells, f"a number from -{MOST:g} to {MOST:g} or null", _is_number)
     return pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
 

@@ -97,7 +97,7 @@ class ServedModel:
 
         Every request is read by itself, so that an odd cell of one cannot change how another is read.
         """
-        return self.detector._encode(table.select(list(self.wanted.modelled)))
+        return self.detector._encode(self._as_fitted(table))
 
     def scores(self, rows: Sequence[EncodedTable]) -> list[Floats]:
         """Anomaly scores of the rows of several requests, which go through the network together.
@@ -128,10 +128,15 @@ class ServedModel:
         """The reasons of some rows, as JSON values; `row` counts in the whole table, from 0."""
         if not len(rows):
             return []
-        some = table.select(list(self.wanted.modelled)).take(pa.array(rows))
+        some = self._as_fitted(table.take(pa.array(rows)))
         frame = self.detector.explain(some, n_reasons, conditional=conditional)
         frame["row"] = rows[frame["row"].to_numpy()]
         return [{name: _plain(value) for name, value in line.items()} for line in frame.to_dict("records")]
+
+    def _as_fitted(self, table: pa.Table) -> Any:
+        """The modelled columns; without their names for a detector that was fitted on an array."""
+        modelled = table.select(list(self.wanted.modelled))
+        return modelled if self.detector.schema_.named else modelled.to_pandas().to_numpy()
 
 
 def _plain(value: Any) -> Any:
