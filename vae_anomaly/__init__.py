@@ -12,6 +12,7 @@ from vae_anomaly._version import __version__
 
 if TYPE_CHECKING:
     from vae_anomaly._adapters import PyODAdapter
+    from vae_anomaly.behavior import BehaviorFeatures
     from vae_anomaly.calibrated import CalibratedDetector
     from vae_anomaly.datasets import fetch_creditcard, load_transactions, make_transactions, read_labelled
     from vae_anomaly.decision.budget import BudgetStream, top_k_per_period
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "_adapters": ("PyODAdapter",),
+    "behavior": ("BehaviorFeatures",),
     "calibrated": ("CalibratedDetector",),
     "datasets": ("fetch_creditcard", "load_transactions", "make_transactions", "read_labelled"),
     "decision.budget": ("BudgetStream", "top_k_per_period"),
@@ -101,6 +103,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AlertBudget",
     "AlertPatterns",
+    "BehaviorFeatures",
     "BudgetStream",
     "CalibratedDetector",
     "Calibration",
