@@ -32,7 +32,10 @@ Floats = NDArray[np.float64]
 
 _TICKS = 1e6  # of a second, in which arrow counts
 _DAY = 86_400.0
-_MOST_DECIMALS, _FINEST = 9, 6
+_MOST_DECIMALS = 9
+_FINEST, _READABLE = 6, 4
+"""Digits of a column's scale that float32 keeps, and that are enough where a column has no precision of its own."""
+
 _NEAR = np.arange(-3.0, 4.0)
 _MONTH, _YEAR = 31, 366
 _FULL_CIRCLE = 2 * np.pi
@@ -133,9 +136,10 @@ class Numbers:
     def possible(self, wanted: Floats, observed: Floats) -> Floats:
         """Rounded, then kept within the range."""
         column = self.column
-        finest = max(0, _FINEST - int(np.floor(np.log10(column.scale))))
+        finest, readable = (max(0, n - int(np.floor(np.log10(column.scale)))) for n in (_FINEST, _READABLE))
         ends = self._n_decimals(np.array([column.minimum, column.maximum])).max()
-        decimals = np.minimum(np.maximum(self._n_decimals(observed), ends), finest)
+        seen = np.maximum(self._n_decimals(observed), ends)
+        decimals = np.where(seen > _MOST_DECIMALS, readable, np.minimum(seen, finest))
         rounded = wanted.copy()
         for n in range(_MOST_DECIMALS + 1):
             rounded[decimals == n] = np.round(wanted[decimals == n], n)

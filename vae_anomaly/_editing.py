@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vae_anomaly._editable import Editable, editable
-from vae_anomaly.table.encoding import TableEncoder
+from vae_anomaly._inputs import encoded
 from vae_anomaly.table.frames import as_table, rebuild
 from vae_anomaly.table.layout import MISSING, EncodedTable
 from vae_anomaly.table.schema import Schema
@@ -81,9 +81,10 @@ class Editor:
     X: Any
 
     def rows(self) -> Rows:
-        """The rows of the table."""
+        """The rows of the table, at least one."""
+        table = encoded(self.schema, self.X)
         cells = [column.read(cells) for column, cells in zip(self.columns, self._cells, strict=True)]
-        return Rows(TableEncoder(self.schema, owner="VAEDetector").encode(self.X), np.column_stack(cells))
+        return Rows(table, np.column_stack(cells))
 
     def hidden(self, rows: Rows, sets: Booleans) -> EncodedTable:
         """The rows as the model reads them without some cells, `sets` of shape (n_rows, n_columns)."""
@@ -168,9 +169,9 @@ class Editor:
 
     def _set(self, rows: Rows, number: int, where: Booleans, numbers: Floats) -> None:
         rows.cells[where, number] = numbers
-        encoded, table = self.columns[number].encode(numbers), rows.table
+        cells, table = self.columns[number].encode(numbers), rows.table
         pairs = zip((table.values, table.angles, table.codes), self._places, strict=True)
-        for (block, places), part in zip(pairs, (encoded.values, encoded.angles, encoded.codes), strict=True):
+        for (block, places), part in zip(pairs, (cells.values, cells.angles, cells.codes), strict=True):
             block[np.ix_(where, places == number)] = part
 
     def _changed_array(self, new: dict[int, tuple[Booleans, Any]]) -> NDArray[Any]:

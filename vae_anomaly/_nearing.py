@@ -160,8 +160,9 @@ def _shortened(judge: Judge, found: Rows, threshold: Floats) -> Rows:
         near = np.abs(found.cells[:, number] - judge.observed.cells[:, number]) < _DAY
         moved[:, number] &= ~np.bool_(isinstance(column, Levels)) & (near | ~np.bool_(isinstance(column, Dates)))
     _halve(judge, found, threshold, moved & (moved.sum(axis=1) > 1)[:, None])
-    for number in range(len(columns)):
-        _halve(judge, found, threshold, moved & (np.arange(len(columns)) == number))
+    place = np.cumsum(moved, axis=1)
+    for n in range(1, place.max() + 1):
+        _halve(judge, found, threshold, moved & (place == n))
     return found
 
 

@@ -1,15 +1,16 @@
 """The fewest columns of a row that must be other for it not to alert.
 
-Whatever a set of columns would be changed to, a judge says what the row would then score. Sets grow from the best ones
-of one column less, several of which are kept so that two columns that are odd together are found; large ones grow by
-several columns at once. What turned out not to be needed is put back. Every row is searched for by itself.
+Whatever a set of columns would be changed to, a judge says what the row would then score. Sets grow by one column from
+the best ones of one column less, several of which are kept so that two columns that are odd together are found. Where
+many columns are odd, sets grow by as many as cover half of what the row is above its threshold. What turned out not to
+be needed is put back. Every row is searched for by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,8 @@ Judge: TypeAlias = Callable[[Places, Booleans], Floats]
 WIDTH = 3
 """Sets of one size that are grown further."""
 
-_ONE_BY_ONE = 4
-"""Columns up to which sets grow by one."""
+_ONE_BY_ONE, _FEW = 4, 3
+"""Columns up to which sets grow by one, and that must cover half of what is above the threshold for that."""
 
 _HARDLY = 0.05
 """Share of what a set lowers a score by that is worth no other column, where the threshold is out of reach."""
@@ -60,81 +61,102 @@ def fewest_changes(judge: Judge, free: Booleans, threshold: Floats) -> tuple[Boo
     >>> chosen.tolist(), score.tolist()
     ([[False, True, True], [True, False, False]], [1.0, 1.0])
     """
-    chosen, score = _grown(judge, free, threshold)
-    limit = threshold.copy()
-    late = np.flatnonzero(score > threshold)
-    if len(late):
-        before = judge(late, np.zeros_like(free[late]))
-        score[late] = np.minimum(score[late], before)
-        chosen[late[score[late] == before]] = False
-        limit[late] = score[late] + _HARDLY * (before - score[late])
+    before = judge(np.arange(len(free)), np.zeros_like(free))
+    chosen, score = _grown(judge, free, threshold, before)
+    limit = np.where(score <= threshold, threshold, score + _HARDLY * (before - score))
     return _pruned(judge, chosen, score, limit)
 
 
-def _grown(judge: Judge, free: Booleans, threshold: Floats) -> tuple[Booleans, Floats]:
-    """Sets that reach the threshold, or the lowest score on the way to all columns."""
-    chosen, lowest = np.zeros_like(free), np.full(len(free), np.inf)
-    rows, sets = np.arange(len(free)), np.zeros_like(free)
-    for size in count(1):
-        rows, parent, column = _one_more(rows, sets, free)
-        sets = _with(sets[parent], column)
-        rows, sets, parent, column = _distinct(rows, sets, parent, column)
-        if not len(rows):
-            return chosen, lowest
-        score = judge(rows, sets)
-        order = np.lexsort((score, rows))
-        first = order[_rank(rows[order]) == 0]
-        better = first[score[first] < lowest[rows[first]]]
-        chosen[rows[better]], lowest[rows[better]] = sets[better], score[better]
-        order = order[lowest[rows[order]] > threshold[rows[order]]]
-        if size < _ONE_BY_ONE:
-            kept = order[_rank(rows[order]) < WIDTH]
-            rows, sets = rows[kept], sets[kept]
-        else:
-            rows, sets = _by_several(rows[order], sets[order], parent[order], column[order])
-    raise AssertionError("unreachable")
+@dataclass(frozen=True)
+class _Sets:
+    """Sets that were judged, row by row, the best of a row first.
 
-
-def _one_more(rows: Places, sets: Booleans, free: Booleans) -> tuple[Places, Places, Places]:
-    """Each set with each other free column: the row, the number of the set, and the column."""
-    parent, column = np.nonzero(free[rows] & ~sets)
-    return rows[parent], parent, column
-
-
-def _with(sets: Booleans, column: Places) -> Booleans:
-    sets = sets.copy()
-    sets[np.arange(len(sets)), column] = True
-    return sets
-
-
-def _distinct(rows: Places, sets: Booleans, *beside: Places) -> tuple[NDArray[Any], ...]:
-    """Each set of a row once: two sets that differ by one column have a common next one."""
-    keyed = np.concatenate([rows.astype(np.int64).view(np.uint8).reshape(len(rows), 8), np.packbits(sets, axis=1)], 1)
-    _, first = np.unique(keyed, axis=0, return_index=True)
-    first.sort()
-    return rows[first], sets[first], *(array[first] for array in beside)
-
-
-def _rank(group: Places) -> Places:
-    """Place of each item within its group, where the items of a group lie together."""
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    return np.arange(len(group)) - np.repeat(starts, np.diff(starts, append=len(group)))
-
-
-def _by_several(rows: Places, sets: Booleans, parent: Places, column: Places) -> tuple[Places, Booleans]:
-    """The set that the best of each row came from, with the columns that made it better, a third as many as it has.
-
-    The candidates come best first for each row.
+    Parameters
+    ----------
+    row : intp ndarray of shape (n_sets,)
+        Of which row.
+    chosen : bool ndarray of shape (n_sets, n_columns)
+        The sets.
+    score : float64 ndarray of shape (n_sets,)
+        The row's, with the set changed.
+    column, parent : intp ndarray of shape (n_sets,)
+        Which column came last, and the number of the set without it.
+    gain, above : float64 ndarray of shape (n_sets,)
+        How far the column lowers the score, and how far it was above the threshold before.
     """
-    best = np.flatnonzero(_rank(rows) == 0)
-    of_best = np.repeat(best, np.diff(best, append=len(rows)))
-    alike = parent == parent[of_best]
-    rows, sets, column = rows[alike], sets[alike], column[alike]
-    rank = _rank(rows)
-    grown = sets[rank == 0]
-    wanted = rank <= np.repeat(grown.sum(axis=1) // 3, np.diff(np.flatnonzero(rank == 0), append=len(rows)))
-    grown[(np.cumsum(rank == 0) - 1)[wanted], column[wanted]] = True
-    return rows[rank == 0], grown
+
+    row: Places
+    chosen: Booleans
+    score: Floats
+    column: Places
+    parent: Places
+    gain: Floats
+    above: Floats
+
+    def __getitem__(self, some: Places | Booleans) -> _Sets:
+        return _Sets(*(array[some] for array in vars(self).values()))
+
+    @property
+    def first(self) -> Places:
+        """Number of the best set of the same row."""
+        starts = np.flatnonzero(np.diff(self.row, prepend=-1))
+        return np.repeat(starts, np.diff(starts, append=len(self.row)))
+
+    @property
+    def rank(self) -> Places:
+        """Place among the sets of the row, from 0."""
+        return np.arange(len(self.row)) - self.first
+
+
+def _grown(judge: Judge, free: Booleans, threshold: Floats, before: Floats) -> tuple[Booleans, Floats]:
+    """Sets that reach the threshold, or the lowest score on the way to all columns."""
+    chosen, lowest = np.zeros_like(free), before.copy()
+    row, sets, score = np.arange(len(free)), chosen.copy(), before
+    while len(row):
+        found = _one_more(judge, free, threshold, row, sets, score)
+        best = found[found.rank == 0]
+        _keep_lower(chosen, lowest, best.row, best.chosen, best.score)
+        row, sets, score = _next(judge, found[lowest[found.row] > threshold[found.row]])
+        _keep_lower(chosen, lowest, row, sets, score)
+        late = lowest[row] > threshold[row]
+        row, sets, score = row[late], sets[late], score[late]
+    return chosen, lowest
+
+
+def _keep_lower(chosen: Booleans, lowest: Floats, row: Places, sets: Booleans, score: Floats) -> None:
+    better = score < lowest[row]
+    chosen[row[better]], lowest[row[better]] = sets[better], score[better]
+
+
+def _one_more(judge: Judge, free: Booleans, threshold: Floats, row: Places, sets: Booleans, score: Floats) -> _Sets:
+    """Each set with each other free column of its row; of sets that come out alike the first."""
+    parent, column = np.nonzero(free[row] & ~sets)
+    row, before, grown = row[parent], score[parent], sets[parent]
+    grown[np.arange(len(grown)), column] = True
+    keys = np.concatenate([row.astype(np.int64)[:, None].view(np.uint8), np.packbits(grown, axis=1)], axis=1)
+    some = np.unique(keys, axis=0, return_index=True)[1]
+    found = judge(row[some], grown[some]) if len(some) else np.zeros(0)
+    gain, above = before[some] - found, before[some] - threshold[row[some]]
+    judged = _Sets(row[some], grown[some], found, column[some], parent[some], gain, above)
+    return judged[np.lexsort((judged.column, judged.score, judged.row))]
+
+
+def _next(judge: Judge, found: _Sets) -> tuple[Places, Booleans, Floats]:
+    """Sets to grow from, and their scores: the best few of a row, or a larger one where many columns are needed."""
+    of_best = found.parent == found.parent[found.first]
+    gain = np.where(of_best, np.maximum(found.gain, 0.0), 0.0)
+    covered = np.cumsum(gain) - gain
+    needed = (gain > 0) & (covered - covered[found.first] < found.above / 2)
+    n_needed = np.bincount(found.row, needed)[found.row] if len(found.row) else np.zeros(0)
+    size = found.chosen.sum(axis=1)
+    few = (size < _ONE_BY_ONE) & (n_needed < _FEW)
+    best, larger = found[few & (found.rank < WIDTH)], found[~few & of_best]
+    wanted = larger.rank < np.maximum(n_needed, 1 + size // 3)[~few & of_best]
+    single = larger.rank == 0
+    grown, row = larger.chosen[single], larger.row[single]
+    grown[(np.cumsum(single) - 1)[wanted], larger.column[wanted]] = True
+    score = judge(row, grown) if len(row) else np.zeros(0)
+    return np.append(best.row, row), np.append(best.chosen, grown, axis=0), np.append(best.score, score)
 
 
 def _pruned(judge: Judge, chosen: Booleans, score: Floats, threshold: Floats) -> tuple[Booleans, Floats]:
@@ -143,7 +165,7 @@ def _pruned(judge: Judge, chosen: Booleans, score: Floats, threshold: Floats) ->
     active = np.flatnonzero(chosen.sum(axis=1) > 1)
     while len(active):
         rows, column, found = _put_back(judge, chosen, active)
-        rank = _rank(rows)
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
         fine = (rank == 0) & (found <= threshold[rows])
         active = rows[fine]
         score[active] = found[fine]
