@@ -38,7 +38,7 @@ from vae_anomaly.benchmark.reasons_planting import (
     told_numbers,
 )
 from vae_anomaly.benchmark.table import say
-from vae_anomaly.errors import MissingExtraError, VaeAnomalyError
+from vae_anomaly.errors import MissingExtraError
 
 ALL, ALERTING = "all rows", "rows that alert"
 OF_SHAP, OF_SHAP_ALERTING = "rows of SHAP", "rows of SHAP that alert"
@@ -162,9 +162,9 @@ def run_planted(names: Sequence[str], data_dir: Path | None, *, seeds: int = 1, 
                 with few_threads(), warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # of small tables, and of peers
                     runs += _of_table(name, read_planting(name, data_dir, sizes.train, sizes.normal, seed), seed, sizes)
-            except VaeAnomalyError as error:  # the others still count
+            except Exception as error:  # of a peer too, whatever it raises: the others still count
                 say(f"failed: {error}")
-                runs.append(ReasonRun(PLANTED, name, "–", "–", ALL, seed, failure=str(error)))
+                runs.append(ReasonRun(PLANTED, name, "–", "–", ALL, seed, failure=f"{type(error).__name__}: {error}"))
     return runs
 
 

@@ -81,10 +81,6 @@ class Explained:
         return {name: found[name].transform(rows[[name]]) if name in found else nothing for name in self.columns}
 
 
-Importance = Callable[[Explained, "pd.DataFrame"], Floats]
-"""Of each column in each row, of shape (n_rows, n_columns); the largest is the reason."""
-
-
 def _encoder(encoding: str, scaled: bool) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -146,7 +142,8 @@ def of_shap(explained: Explained, rows: pd.DataFrame, *, evaluations: int = EVAL
     masker = shap.maskers.Independent(sources[: len(background)], max_samples=len(background))
     with _global_generator_kept():
         explainer = shap.explainers.Permutation(anomaly_score, masker, seed=explained.seed)
-        found = explainer(sources[len(background) :], max_evals=evaluations, silent=True)
+        most = max(evaluations, 2 * len(explained.columns) + 1)  # it takes no fewer
+        found = explainer(sources[len(background) :], max_evals=most, silent=True)
     return np.asarray(found.values, dtype=np.float64)
 
 

@@ -15,7 +15,6 @@ from vae_anomaly.benchmark.measuring import few_threads
 from vae_anomaly.benchmark.reasons import ReasonRun, Sizes, cases, fitted
 from vae_anomaly.benchmark.reasons_planting import read_planting
 from vae_anomaly.benchmark.table import say
-from vae_anomaly.errors import VaeAnomalyError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,9 +64,11 @@ def run_nearest(names: Sequence[str], data_dir: Path | None, *, seeds: int = 1, 
                             runs += _of_alerts(
                                 ReasonRun(NEAREST, name, case, OURS, "", seed), explained.detector, alerts
                             )
-            except VaeAnomalyError as error:
+            except Exception as error:  # the others still count
                 say(f"failed: {error}")
-                runs.append(ReasonRun(NEAREST, name, "–", OURS, STILL_ALERT, seed, failure=str(error)))
+                runs.append(
+                    ReasonRun(NEAREST, name, "–", OURS, STILL_ALERT, seed, failure=f"{type(error).__name__}: {error}")
+                )
     return runs
 
 
