@@ -15,13 +15,18 @@ from vae_anomaly.errors import OutputError, ParameterError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from vae_anomaly.table.stream import Stream
+
+ERROR, SKIP, MISSING = BAD_ROWS = ("error", "skip", "missing")
 _READING = "Reading files"
+_BAD_ROWS = "Rows that cannot be read"
 
 Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILE",
-        help="CSV (also .gz, .bz2, .zst) or Parquet files of one layout, one below the other; - is standard input.",
+        help="CSV (also .gz, .bz2, .zst) or Parquet files of one layout, one below the other; a folder or a pattern in"
+        " quotes means the files in it, by name; - is standard input.",
         show_default=False,
     ),
 ]
@@ -48,7 +53,30 @@ NoHeader = Annotated[
         rich_help_panel=_READING,
     ),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Replace an existing output file.")]
+BadRows = Annotated[
+    str,
+    typer.Option(
+        metavar="error|skip|missing",
+        help="A row that cannot be read is an error; or goes to the rejects; or only where it has too many or too few"
+        " cells, other cells that cannot be read counting as missing.",
+        rich_help_panel=_BAD_ROWS,
+    ),
+]
+Rejects = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Where rejected rows go, as CSV: file, line, reason, text (OUT.rejects.csv if not given).",
+        rich_help_panel=_BAD_ROWS,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with what an interrupted run of the same command left, if it left anything."),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an existing output file, and what an interrupted run left.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 SpreadsheetSafe = Annotated[
     bool,
@@ -82,15 +110,18 @@ class Reading:
 
     def tables(self, files: Sequence[str]) -> pa.Table:
         """The rows of all files, every CSV cell as it is written."""
-        from vae_anomaly.table.io import read_tables
+        import pyarrow as pa
 
-        return read_tables(
-            files,
-            delimiter="\t" if self.delimiter in ("tab", r"\t") else self.delimiter,
-            encoding=self.encoding,
-            decimal=self.decimal,
-            header=not self.no_header,
-        )
+        return pa.concat_tables([chunk.table for chunk in self.stream(files).chunks()])
+
+    def stream(self, files: Sequence[str], *, keep_bad: bool = False) -> Stream:
+        """The same rows, some at a time; `keep_bad` as in `vae_anomaly.table.stream.Stream`."""
+        from vae_anomaly.table.csv_text import CsvDialect
+        from vae_anomaly.table.stream import Stream, expanded
+
+        delimiter = "\t" if self.delimiter in ("tab", r"\t") else self.delimiter
+        dialect = CsvDialect(delimiter, self.encoding, self.decimal, not self.no_header)
+        return Stream(expanded(files), dialect, keep_bad=keep_bad)
 
     def for_model(self, table: pa.Table) -> pa.Table:
         """The same rows as the detector is to see them."""

@@ -123,21 +123,38 @@ def score_rows(
     TableError
         A column has the name of one that is added, or the column of the segments is missing.
     """
-    added = (SCORE, ALERT) if stored is None else (SCORE, P_VALUE, RISK, ALERT)
-    check_free(table, added)
+    check_free(table, added_names(stored))
     group = None if stored is None else _groups_for(stored, table)
     score = anomaly_scores(detector, table, reading)
-    alert = score > -detector.offset_  # what predict says, without scoring twice
-    columns: dict[str, NDArray[Any]] = {SCORE: score}
-    if stored is not None:
-        alert = stored.calibration.alerts(score, group)
-        columns[P_VALUE] = stored.calibration.p_value(score, group)
-        columns[RISK] = stored.calibration.risk_score(score, group)
-    columns[ALERT] = alert
+    columns = added_columns(detector, stored, score, group)
     unknown = tuple(name for name in table.column_names if name not in detector.schema_.names)
     for name, values in columns.items():
         table = table.append_column(name, pa.array(values))
-    return Scored(table, score, alert, unknown, added)
+    return Scored(table, score, columns[ALERT], unknown, tuple(columns))
+
+
+def added_names(stored: StoredCalibration | None) -> tuple[str, ...]:
+    """The columns that scoring adds, in their order."""
+    return (SCORE, ALERT) if stored is None else (SCORE, P_VALUE, RISK, ALERT)
+
+
+def added_columns(
+    detector: VAEDetector,
+    stored: StoredCalibration | None,
+    score: NDArray[np.float64],
+    group: NDArray[np.object_] | None,
+    alert: NDArray[np.bool_] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """The columns that scoring adds; `alert` is given where it depends on more rows than these."""
+    if stored is None:
+        return {SCORE: score, ALERT: score > -detector.offset_}  # what predict says, without scoring twice
+    calibration = stored.calibration
+    return {
+        SCORE: score,
+        P_VALUE: calibration.p_value(score, group),
+        RISK: calibration.risk_score(score, group),
+        ALERT: calibration.alerts(score, group) if alert is None else alert,
+    }
 
 
 def anomaly_scores(detector: VAEDetector, table: pa.Table, reading: Reading) -> NDArray[np.float64]:

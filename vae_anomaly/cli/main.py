@@ -57,7 +57,7 @@ INTERRUPTED = 130
 _EPILOG = (
     "Exit codes: 0 done; "
     + "; ".join(f"{code} {meaning}" for _, code, meaning in sorted(EXIT_CODES, key=lambda row: row[1]))
-    + f"; {INTERRUPTED} interrupted."
+    + f"; {score.REJECTED} done, but some rows were rejected (score --bad-rows); {INTERRUPTED} interrupted."
 )
 
 

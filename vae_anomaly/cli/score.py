@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vae_anomaly.cli._options import (
+    BAD_ROWS,
+    ERROR,
     AsJson,
+    BadRows,
     Decimal,
     Delimiter,
     Device,
@@ -18,6 +21,8 @@ from vae_anomaly.cli._options import (
     Model,
     NoHeader,
     Reading,
+    Rejects,
+    Resume,
     SpreadsheetSafe,
     check_apart,
     check_spreadsheet_safe,
@@ -30,7 +35,11 @@ if TYPE_CHECKING:
 
     from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.cli._rows import Scored
+    from vae_anomaly.cli._score_run import ScoredFiles, Wanted
     from vae_anomaly.detector import VAEDetector
+
+REJECTED = 7
+"""The exit code of a run that is finished, and has rejected rows."""
 
 _TOP = 20
 _COLUMNS_SHOWN = 6
@@ -46,8 +55,8 @@ def score(
             "-o",
             "--output",
             metavar="OUT",
-            help="Write every column and row, and anomaly_score and alert, of a calibrated model p_value and risk_score"
-            " too: CSV (also .gz, .bz2, .zst) or Parquet by extension; - is standard output.",
+            help="Write every column and row as it was, and anomaly_score and alert, of a calibrated model p_value and"
+            " risk_score too: CSV (also .gz, .bz2, .zst) or Parquet by extension; - is standard output.",
         ),
     ] = None,
     top: Annotated[
@@ -61,34 +70,59 @@ def score(
     encoding: Encoding = "utf-8",
     decimal: Decimal = ".",
     no_header: NoHeader = False,
+    bad_rows: BadRows = ERROR,
+    rejects: Rejects = None,
     spreadsheet_safe: SpreadsheetSafe = False,
+    resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score rows with a model: the higher, the more anomalous."""
+    """Score rows with a model: the higher, the more anomalous.
+
+    Files may be larger than memory. OUT gets its name when it is whole; what an
+    interrupted run did is kept beside it, and --resume goes on from there.
+    """
     if output == "-" and (top or as_json):
         raise ParameterError("-o - writes the rows to standard output, so it goes with neither --top nor --json.")
     check_spreadsheet_safe(spreadsheet_safe, output)
+    if bad_rows not in BAD_ROWS:
+        raise ParameterError(
+            f"--bad-rows must be {', '.join(BAD_ROWS[:-1])} or {BAD_ROWS[-1]}. Got {bad_rows!r} instead."
+        )
+    from vae_anomaly.cli._score_run import Wanted, run
+
     n_shown = top or (0 if output else _TOP)
-    reading = Reading(delimiter, encoding, decimal, no_header)
-    scored, facts = score_files(model, files, reading, output=output, device=device, force=force, safe=spreadsheet_safe)
-    if scored.passed_through:
-        note(f"passed through, unknown to the model: {', '.join(scored.passed_through)}")
-    if output == "-":
-        return
-    facts = {
-        "rows": len(scored.score),
-        "alerts": int(scored.alert.sum()),
-        **facts,
-        **({"output": output} if output else {}),
-    }
-    ranked = ranked_rows(scored, n_shown)
+    wanted = Wanted(output, rejects, bad_rows, n_shown, device, spreadsheet_safe, resume, force)
+    found = run(model, files, Reading(delimiter, encoding, decimal, no_header), wanted)
+    _remark(found, wanted)
+    if output != "-":
+        _show(found, wanted, as_json=as_json)
+    if found.tally.rejected:
+        raise typer.Exit(REJECTED)
+
+
+def _remark(found: ScoredFiles, wanted: Wanted) -> None:
+    """Say what is no result."""
+    if found.passed_through:
+        note(f"passed through, unknown to the model: {', '.join(found.passed_through)}")
+    for remark in found.tally.remarks(None if found.stored is None else found.stored.segment_column):
+        note(remark)
+    if found.tally.rejected:
+        note(f"{found.tally.rejected:,} rows were not scored but rejected: {wanted.rejects_file} has them, and why")
+
+
+def _show(found: ScoredFiles, wanted: Wanted, *, as_json: bool) -> None:
+    tally = found.tally
+    facts = {"rows": tally.rows, "alerts": tally.alerts, **decided_by(found.detector, found.stored)}
+    if wanted.bad_rows != ERROR:
+        facts |= {"rejected": tally.rejected, "missing_cells": sum(tally.emptied.values())}
+    facts |= {"output": wanted.output} if wanted.output else {}
     if as_json:
-        emit_json(facts | {"top": ranked})
+        emit_json(facts | {"top": tally.top})
         return
     show_facts(facts | thresholds_in_words(facts))
-    if n_shown:
-        show_ranked(ranked, f"The {len(ranked)} most anomalous rows")
+    if tally.top:
+        show_ranked(tally.top, f"The {len(tally.top)} most anomalous rows")
 
 
 def score_files(

@@ -29,8 +29,8 @@ _REJECTS = ("file", "line", "reason", "text")
 class RowFormat(Protocol):
     """How rows become bytes."""
 
-    def header(self, schema: pa.Schema) -> bytes:
-        """What comes before the first row; `schema` has the new columns too."""
+    def header(self, names: Sequence[str]) -> bytes:
+        """What comes before the first row; the names of the new columns come last."""
         ...
 
     def rows(self, chunk: Chunk, added: pa.Table) -> bytes:
@@ -74,9 +74,10 @@ class CsvRows:
     ending: str = ".csv"
     safe: bool = False
 
-    def header(self, schema: pa.Schema) -> bytes:
+    def header(self, names: Sequence[str]) -> bytes:
         """The names of the columns; they are there even if the input has none."""
-        names = spreadsheet_safe(schema.empty_table()).column_names if self.safe else schema.names
+        if self.safe:
+            names = spreadsheet_safe(pa.table({name: pa.array([], pa.string()) for name in names})).column_names
         if self.head.header is None or self.safe:
             line = header_line(names, self.head.delimiter).encode()
         else:
@@ -116,7 +117,7 @@ class ArrowRows:
 
     safe: bool = False
 
-    def header(self, schema: pa.Schema) -> bytes:
+    def header(self, names: Sequence[str]) -> bytes:
         """Nothing: every chunk tells its columns."""
         return b""
 

@@ -84,10 +84,8 @@ class Stream:
         At least one; see `vae_anomaly.table.io.read_table`.
     dialect : CsvDialect
         Of those that are CSV.
-    chunk_bytes : int
-        Text of a chunk of CSV.
-    chunk_rows : int
-        Rows of a chunk of Parquet.
+    chunk_bytes, chunk_rows : int, optional
+        Text of a chunk of CSV, and rows of a chunk of Parquet; `CHUNK_BYTES` and `CHUNK_ROWS` if not given.
     keep_bad : bool, default=False
         Whether CSV rows that cannot be read are kept among the bad ones of their chunk, rather than an error.
 
@@ -111,12 +109,13 @@ class Stream:
         sources: Sequence[str | os.PathLike[str]],
         dialect: CsvDialect,
         *,
-        chunk_bytes: int = CHUNK_BYTES,
-        chunk_rows: int = CHUNK_ROWS,
+        chunk_bytes: int | None = None,
+        chunk_rows: int | None = None,
         keep_bad: bool = False,
     ) -> None:
         self._sources, self._dialect = sources, dialect
-        self._chunk_bytes, self._chunk_rows, self._keep_bad = chunk_bytes, chunk_rows, keep_bad
+        self._chunk_bytes, self._chunk_rows = chunk_bytes or CHUNK_BYTES, chunk_rows or CHUNK_ROWS
+        self._keep_bad = keep_bad
         self.first = self._opened(0, None)
 
     @property

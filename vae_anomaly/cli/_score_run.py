@@ -1,0 +1,260 @@
+"""A run of ``vae-anomaly score`` over files of any size, which goes on where another broke off."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_anomaly._version import __version__
+from vae_anomaly.cli._options import ERROR, Reading, check_apart
+from vae_anomaly.cli._overlap import ahead, in_order
+from vae_anomaly.cli._print import note
+from vae_anomaly.cli._rows import added_names, check_free
+from vae_anomaly.cli._scoring import Scorer, WholeRun
+from vae_anomaly.cli._tally import Outcome, Tally
+from vae_anomaly.decision.calibration import BatchRule
+from vae_anomaly.errors import OutputError, ParameterError
+from vae_anomaly.table import stream as table_stream
+from vae_anomaly.table.csv_file import STANDARD_STREAM
+from vae_anomaly.table.io import check_target
+from vae_anomaly.table.passing import Passing, is_kept
+from vae_anomaly.table.rows_out import RowFormat, format_of, rejected_rows, rejects_header, to_parquet
+from vae_anomaly.table.stream import Stream, expanded, fingerprint, is_parquet
+from vae_anomaly.table.unfinished import Unfinished
+
+if TYPE_CHECKING:
+    from vae_anomaly._calibration_file import StoredCalibration
+    from vae_anomaly.detector import VAEDetector
+
+_MUST_AGREE = ("torch", "numpy", "pyarrow")  # whose results are in the bytes of the output
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a run is to do with the rows.
+
+    Parameters
+    ----------
+    output : str or None
+        Where they go.
+    rejects : str or None
+        Where those go that cannot be read.
+    bad_rows : {"error", "skip", "missing"}
+        What to do with these.
+    n_top : int
+        The most anomalous rows to keep.
+    device : str
+        Where to compute.
+    safe : bool
+        Whether no cell may be a formula to a spreadsheet.
+    resume, force : bool
+        As for `vae_anomaly.table.unfinished.Unfinished`.
+    """
+
+    output: str | None = None
+    rejects: str | None = None
+    bad_rows: str = ERROR
+    n_top: int = 0
+    device: str = "auto"
+    safe: bool = False
+    resume: bool = False
+    force: bool = False
+
+    @property
+    def rejects_file(self) -> str | None:
+        """Where rejected rows go; None if there are to be none."""
+        if self.bad_rows == ERROR:
+            return None
+        return self.rejects or f"{self.output}.rejects.csv"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFiles:
+    """What a run has come to.
+
+    Parameters
+    ----------
+    tally : Tally
+        Counts, and the most anomalous rows.
+    detector : VAEDetector
+        That scored.
+    stored : StoredCalibration or None
+        By what rows alert.
+    passed_through : tuple of str
+        Columns that the model doesn't know.
+    """
+
+    tally: Tally
+    detector: VAEDetector
+    stored: StoredCalibration | None
+    passed_through: tuple[str, ...]
+
+
+def run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> ScoredFiles:
+    """Score files.
+
+    Parameters
+    ----------
+    model : Path
+        The model file.
+    files : sequence of str
+        Files, folders and patterns.
+    reading : Reading
+        How the files are written.
+    wanted : Wanted
+        What to do with the rows.
+
+    Raises
+    ------
+    VaeAnomalyError
+        Of every kind; what is done by then is kept, unless it is less than a chunk.
+    """
+    names = expanded(files)
+    _check_names(model, names, wanted)
+    from vae_anomaly._calibration_file import stored_calibration
+    from vae_anomaly.artifact import read_artifact
+
+    stored = stored_calibration(read_artifact(model))
+    keep_bad = wanted.bad_rows != ERROR
+    with _readable_twice(names, stored) as sources:
+        stream = reading.stream(sources, keep_bad=keep_bad)
+        check_free(stream.schema.empty_table(), added_names(stored))
+        with _output(wanted, _what_run(model, names, reading, wanted)) as output:
+            tally = _tally_of(output, wanted)
+            from vae_anomaly.detector import VAEDetector  # torch takes its time: what is wrong is told before
+
+            detector = VAEDetector.load(model, device=wanted.device)
+            if not output.is_whole:
+                scorer = Scorer(detector, stored, reading, wanted.bad_rows)
+                if stored is not None and isinstance(stored.calibration.rule, BatchRule):
+                    whole = WholeRun(_outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally()), stored)
+                    scorer = Scorer(detector, stored, reading, wanted.bad_rows, whole)
+                with _saying_how_to_go_on(output, tally):
+                    _write(_outcomes(scorer, stream, tally), output, tally, _Bytes(stream, stored, wanted))
+            output.finish()
+    passed = tuple(name for name in stream.schema.names if name not in detector.schema_.names)
+    return ScoredFiles(tally, detector, stored, passed)
+
+
+def _outcomes(scorer: Scorer, stream: Stream, tally: Tally) -> Iterator[Outcome]:
+    return in_order(scorer, ahead(stream.chunks(tally.place)))
+
+
+def _write(outcomes: Iterator[Outcome], output: Unfinished | Passing, tally: Tally, form: _Bytes) -> None:
+    for outcome in outcomes:
+        first = tally.place is None
+        none_yet = first or tally.bad_rows == ERROR  # an earlier run that would have stopped at a bad row met none
+        rows = (form.header() if first else b"") + form.rows.rows(outcome.chunk, outcome.added)
+        rejected = (rejects_header() if none_yet else b"") + rejected_rows(outcome.chunk)
+        tally.bad_rows = form.bad_rows
+        tally.add(outcome)
+        output.append(rows, rejected, tally.to_json())
+
+
+class _Bytes:
+    """How rows of a stream become bytes."""
+
+    def __init__(self, stream: Stream, stored: StoredCalibration | None, wanted: Wanted) -> None:
+        head = getattr(stream.first, "head", None)
+        self.rows: RowFormat = format_of(wanted.output or STANDARD_STREAM, head, safe=wanted.safe)
+        self.bad_rows = wanted.bad_rows
+        self._names = [*stream.schema.names, *added_names(stored)]
+
+    def header(self) -> bytes:
+        """What comes before the first row."""
+        return self.rows.header(self._names)
+
+
+def _check_names(model: Path, files: Sequence[str], wanted: Wanted) -> None:
+    """Raise an error before the work if results cannot be written, or would take the place of what is read."""
+    if wanted.resume and not is_kept(wanted.output):
+        raise ParameterError("--resume goes on with an unfinished file: it needs -o OUT, and OUT to be a file.")
+    if wanted.bad_rows != ERROR and wanted.rejects is None and not is_kept(wanted.output):
+        raise ParameterError(
+            f"--bad-rows {wanted.bad_rows} needs a place for rejected rows: found neither an output file nor --rejects"
+            " FILE. Give one of them."
+        )
+    if wanted.bad_rows == ERROR and wanted.rejects is not None:
+        raise ParameterError("--rejects needs --bad-rows skip or missing: found error, by which no row is rejected.")
+    for target in (wanted.output, wanted.rejects_file):
+        if target is not None:
+            check_target(target, force=wanted.force or wanted.resume)
+            check_apart(target, [model], "the model")
+            check_apart(target, files, "an input file")
+    if wanted.rejects_file is not None and wanted.rejects_file == wanted.output:
+        raise OutputError(f"{wanted.output}: expected a file of its own for rejected rows. Name another.")
+
+
+def _what_run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> dict[str, Any]:
+    """What must be the same for a run to go on, so that its result is that of one run."""
+    return {
+        "inputs": fingerprint(files),
+        "model": hashlib.sha256(model.read_bytes()).hexdigest(),
+        "options": {
+            **asdict(reading),
+            **{name: getattr(wanted, name) for name in ("n_top", "device", "safe")},
+            "chunks": [table_stream.CHUNK_BYTES, table_stream.CHUNK_ROWS],
+        },
+        "versions": {"vae-anomaly": __version__, **{name: version(name) for name in _MUST_AGREE}},
+    }
+
+
+def _output(wanted: Wanted, what: dict[str, Any]) -> Unfinished | Passing:
+    if wanted.output is None or not is_kept(wanted.output):
+        return Passing(wanted.output, rejects=wanted.rejects_file, force=wanted.force)
+    return Unfinished(
+        wanted.output,
+        what,
+        rejects=wanted.rejects_file,
+        resume=wanted.resume,
+        force=wanted.force,
+        convert=to_parquet if is_parquet(wanted.output) else None,
+    )
+
+
+def _tally_of(output: Unfinished | Passing, wanted: Wanted) -> Tally:
+    """Where the run stands. One that would have stopped at a bad row has met none, so another may treat them else."""
+    if output.earlier is None:
+        if wanted.rejects_file is not None:
+            check_target(wanted.rejects_file, force=wanted.force)
+        return Tally(wanted.n_top, wanted.bad_rows)
+    tally = Tally.of(output.earlier.progress)
+    if tally.bad_rows not in (ERROR, wanted.bad_rows):
+        raise OutputError(
+            f"{wanted.output}: expected --bad-rows {tally.bad_rows}, by which the run began that broke off here, found"
+            f" {wanted.bad_rows}. Give that, or discard what it did (--force)."
+        )
+    note(f"going on after {tally.rows:,} rows")
+    return tally
+
+
+@contextmanager
+def _saying_how_to_go_on(output: Unfinished | Passing, tally: Tally) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if isinstance(output, Unfinished) and tally.rows:
+            note(f"{tally.rows:,} rows are kept: the same command with --resume goes on after them")
+        raise
+
+
+@contextmanager
+def _readable_twice(names: list[str], stored: StoredCalibration | None) -> Iterator[list[str]]:
+    """The same files; standard input copied to one, if it has to be read twice."""
+    twice = stored is not None and isinstance(stored.calibration.rule, BatchRule)
+    if not twice or STANDARD_STREAM not in names:
+        yield names
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "standard stream")
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield [str(copy) if name == STANDARD_STREAM else name for name in names]
