@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import stdev
 
-from vae_anomaly.benchmark import few_labels, files, quality_command, reasons_command, speed, thresholds_command
+from vae_anomaly.benchmark import (
+    few_labels,
+    files,
+    quality_command,
+    reasons_command,
+    serving,
+    speed,
+    thresholds_command,
+)
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.quality_command import positive
@@ -173,6 +181,9 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     reasons_command.add_options(reasons)
     reasons.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(reasons)
+    served = commands.add_parser("serving", help="how fast the server answers another process, and whether rightly")
+    serving.add_options(served)
+    _add_output(served)
     return parser
 
 

@@ -13,6 +13,7 @@ from vae_anomaly.serving.arrow_stream import arrow_rows
 from vae_anomaly.serving.json_rows import json_rows
 from vae_anomaly.serving.problems import ProblemKind, RequestError, too_large
 from vae_anomaly.serving.wanted import WantedColumns
+from vae_anomaly.table.csv_file import CsvFile
 from vae_anomaly.table.csv_text import CsvDialect, check_unique
 
 JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
@@ -89,8 +90,6 @@ def _csv(body: bytes, charset: object, most_rows: int) -> pa.Table:
         dialect = CsvDialect(encoding=charset if isinstance(charset, str) else "utf-8")
     except ParameterError as error:
         raise RequestError(415, ProblemKind.MEDIA_TYPE, str(error)) from None
-    from vae_anomaly.table.csv_file import CsvFile
-
     n_rows, tables = 0, []
     for chunk in CsvFile(BytesIO(body), dialect).chunks(_CHUNK):
         n_rows += chunk.table.num_rows
