@@ -30,7 +30,7 @@ from vae_anomaly.benchmark.reasons_planting import (
     OUT_OF_RANGE,
     SWAPPED,
     Planted,
-    Rows,
+    PlantingRows,
     categories_of,
     numbers_of,
     planted,
@@ -168,7 +168,7 @@ def run_planted(names: Sequence[str], data_dir: Path | None, *, seeds: int = 1, 
     return runs
 
 
-def fitted(rows: Rows, seed: int, sizes: Sizes) -> tuple[Explained, float, Rows]:
+def fitted(rows: PlantingRows, seed: int, sizes: Sizes) -> tuple[Explained, float, PlantingRows]:
     """A detector of the training rows, a threshold that `ALERTS` of the normal rows are above, and the others."""
     from vae_anomaly.detector import VAEDetector
 
@@ -176,10 +176,10 @@ def fitted(rows: Rows, seed: int, sizes: Sizes) -> tuple[Explained, float, Rows]
     scores = detector.anomaly_score(rows.normal)
     threshold = float(np.quantile(scores, 1 - ALERTS))
     quiet = rows.normal[scores <= threshold].reset_index(drop=True)
-    return Explained(detector, rows.train, seed), threshold, Rows(rows.train, quiet)
+    return Explained(detector, rows.train, seed), threshold, PlantingRows(rows.train, quiet)
 
 
-def cases(explained: Explained, rows: Rows, seed: int, n_rows: int) -> Iterator[tuple[str, Planted]]:
+def cases(explained: Explained, rows: PlantingRows, seed: int, n_rows: int) -> Iterator[tuple[str, Planted]]:
     """Rows with a planted cause, by kind; of columns that the detector models."""
     columns = {
         OUT_OF_RANGE: numbers_of(rows.train),
@@ -192,7 +192,7 @@ def cases(explained: Explained, rows: Rows, seed: int, n_rows: int) -> Iterator[
             yield kind, planted(rows, kind, modelled, n_rows, seed)
 
 
-def _of_table(name: str, rows: Rows, seed: int, sizes: Sizes) -> list[ReasonRun]:
+def _of_table(name: str, rows: PlantingRows, seed: int, sizes: Sizes) -> list[ReasonRun]:
     explained, threshold, rows = fitted(rows, seed, sizes)
     importance(SHAP, explained, rows.normal.head(1))  # what it compiles on first use is not timed
     runs = []

@@ -35,7 +35,7 @@ _N_COUNTRIES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class PlantingRows:
     """What explainers get.
 
     Parameters
@@ -144,7 +144,7 @@ PLANTING_SETS: dict[str, PlantingSet] = {
 }
 
 
-def read_planting(name: str, data_dir: Path | None, n_train: int, n_normal: int, seed: int) -> Rows:
+def read_planting(name: str, data_dir: Path | None, n_train: int, n_normal: int, seed: int) -> PlantingRows:
     """Rows of a table, drawn and divided by the seed.
 
     Parameters
@@ -176,7 +176,7 @@ def read_planting(name: str, data_dir: Path | None, n_train: int, n_normal: int,
     normal = genuine[:n_normal]
     train = order[~np.isin(order, normal)][:n_train]
     X: Any = data.X
-    return Rows(*(X.iloc[np.sort(part)].reset_index(drop=True) for part in (train, normal)))
+    return PlantingRows(*(X.iloc[np.sort(part)].reset_index(drop=True) for part in (train, normal)))
 
 
 def numbers_of(rows: pd.DataFrame) -> list[str]:
@@ -249,12 +249,12 @@ def _later(codes: NDArray[np.float64], cells: NDArray[np.float64]) -> tuple[NDAr
     return codes[len(cells) // 2 :], cells[len(cells) // 2 :]
 
 
-def planted(rows: Rows, kind: str, columns: list[str], n_rows: int, seed: int) -> Planted:
+def planted(rows: PlantingRows, kind: str, columns: list[str], n_rows: int, seed: int) -> Planted:
     """Spoil one cell in each of some normal rows, as many in each column.
 
     Parameters
     ----------
-    rows : Rows
+    rows : PlantingRows
         Where cells come from, and what is usual.
     kind : str
         One of `KINDS`.
