@@ -76,18 +76,16 @@ def test_a_usual_row_hardly_moves_from_where_it_begins(detector, payments):
     assert moved[0] < moved[1]
 
 
-@pytest.mark.parametrize("score_type", ["elbo", "reconstruction", "iwae"])
-def test_every_kind_of_score_adds_up(payments, score_type):
-    known = np.where(np.arange(len(payments)) < 5, 1, -1)
-    settings = {"score_type": score_type, "max_steps": 60, "n_members": 1}
-    detector = VAEDetector(**settings).fit(payments, known=known)
+@pytest.mark.parametrize(
+    ("score_type", "known"), [("elbo", True), ("reconstruction", True), ("reconstruction", False), ("iwae", False)]
+)
+def test_every_kind_of_score_adds_up(payments, score_type, known):
+    labels_of_rows = np.where(np.arange(len(payments)) < 5, 1, -1) if known else None
+    detector = VAEDetector(score_type=score_type, max_steps=30, n_members=1).fit(payments, known=labels_of_rows)
     display = ReasonsDisplay.from_estimator(detector, payments, 3)
     assert display.score == pytest.approx(detector.anomaly_score(payments)[3])
-    assert labels(display)[-2:] == ["known frauds", "anomaly score"]
-    without = VAEDetector(**settings).fit(payments)
-    display = ReasonsDisplay.from_estimator(without, payments, 3)
-    assert display.score == pytest.approx(without.anomaly_score(payments)[3])
     assert labels(display)[-1] == "anomaly score"
+    assert ("known frauds" in labels(display)) == known
 
 
 def test_fewer_reasons_end_at_their_own_sum(detector, odd):

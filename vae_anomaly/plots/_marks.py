@@ -11,12 +11,14 @@ import numpy as np
 
 from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.plots._axes import BLACK, GREY, SMALL, text_size
+from vae_anomaly.plots._texts import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
 
 _GAP = 5.0
+_LONGEST_NAME = 40
 _DISTANCES = (0.0, 10.0, 22.0, 36.0, 54.0, 76.0)
 _DIRECTIONS = ((1.0, 0.0), (-1.0, 0.0), *product((1.0, -1.0, 0.0, 0.5, -0.5), (1.0, -1.0)))
 """To the sides, and above and below in five places each."""
@@ -77,8 +79,9 @@ def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float
     places = ax.transData.transform(at) * scale
     vertices = [line.get_transform().transform(line.get_path().vertices) * scale for line in lines]
     drawn = np.concatenate([_along(np.clip(of_line, low - _FAR, high + _FAR)) for of_line in vertices])
-    boxes = _boxes(list(points), places, (low, high), drawn)
-    for name, place, xy, box in zip(points, places, at, boxes, strict=True):
+    names = [shown(name, _LONGEST_NAME) for name in points]
+    boxes = _boxes(names, places, (low, high), drawn)
+    for name, place, xy, box in zip(names, places, at, boxes, strict=True):
         _name(ax, name, xy, box.centre - place)
     return dots
 

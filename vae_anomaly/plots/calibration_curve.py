@@ -16,7 +16,6 @@ from vae_anomaly.decision.calibration_rows import as_scores
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.plots._axes import BLUE, GREY, PALE, axes_for, headroom, legend_on_top, n_legend_columns
 from vae_anomaly.plots._marks import name_points
-from vae_anomaly.plots._texts import shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _CONFIDENCE = 0.95
 _N_LEVELS, _MOST_POINTS = 250, 2_000
-_LONGEST_NAME = 40
 _PROMISED = "as promised"
 _COUNT = {"n_calibration": (Number(1, integer=True), OneOf((None,)))}
 _SHARE = Number(0, 1, open_low=True)
@@ -287,9 +285,7 @@ class CalibrationCurveDisplay:
             ticks = ax.yaxis.get_ticklocs(minor=minor)
             ax.set_yticks(ticks[(ticks >= smallest) & (ticks <= 1)], minor=minor)
         legend_on_top(ax, labels, n_columns)
-        at = {
-            shown(name, _LONGEST_NAME): (level, max(self.share(level), smallest)) for name, level in self.levels.items()
-        }
+        at = {name: (level, max(self.share(level), smallest)) for name, level in self.levels.items()}
         self.dots_ = name_points(ax, at, head)
         return self
 

@@ -274,12 +274,13 @@ class ReasonsDisplay:
         """
         check_params("ReasonsDisplay", {"sentences": sentences}, {"sentences": (OneOf((True, False)),)})
         name = "anomaly score" if self.whole else "these together"
-        bars = [*([_term_of_start(self.start)] if self.start else []), *self.terms, Term(name, self.score, name)]
+        first = [Term("every column as usual", self.start, "every column as usual")] if self.start else []
+        bars = [*first, *self.terms, Term(name, self.score, name)]
         self.ax_ = ax = axes_for(ax, len(bars) * (2 if sentences else 1))
         self.figure_ = ax.figure  # type: ignore[assignment]
         width = np.array([bar.nats for bar in bars])
         ends = np.append(np.cumsum(width[:-1]), self.score)
-        is_sum = np.array([bar not in self.terms for bar in bars])
+        is_sum = np.repeat([True, False, True], [len(first), len(self.terms), 1])
         colours = np.where(is_sum, GREY, np.where(width > 0, VERMILION, BLUE))
         self.bars_ = ax.barh(np.arange(len(bars)), width, 0.7, ends - width, color=colours, zorder=2)
         for place, end in enumerate(ends[:-1]):  # from the end of each bar down to the next
@@ -341,10 +342,6 @@ def _lines(reasons: pd.DataFrame, row: int) -> pd.DataFrame:
 def _term(column: str, cell: Any, nats: float, sentence: str) -> Term:
     gap = cell is None or cell is pd.NaT or cell is pd.NA or (isinstance(cell, float) and np.isnan(cell))
     return Term(f"{column} {'missing' if gap else cell_text(cell)}", nats, str(sentence))
-
-
-def _term_of_start(nats: float) -> Term:
-    return Term("every column as usual", nats, "every column as usual")
 
 
 def _say(ax: Axes, number: str, at: tuple[float, int], *, left: bool) -> None:
