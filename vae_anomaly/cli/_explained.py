@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._rows import RISK, Scored
-from vae_anomaly.patterns import AlertPatterns, alert_patterns
 
 if TYPE_CHECKING:
     from vae_anomaly.detector import VAEDetector
+    from vae_anomaly.patterns import AlertPatterns
 
 PATTERN = "pattern"
 _TOLD = ("column", "observed", "expected", "direction", "share", "sentence")
@@ -159,8 +159,11 @@ def explain_rows(
     if len(rows):
         table = reading.for_model(scored.table.select(used).take(rows))
         reasons = detector.explain(table, n_reasons, conditional=conditional)
-    patterns = alert_patterns(reasons, n_reasons=n_reasons) if pattern else None
-    return Explained(scored, rows, reasons, n_reasons, patterns)
+    if not pattern:
+        return Explained(scored, rows, reasons, n_reasons, None)
+    from vae_anomaly.patterns import alert_patterns  # clustering takes its time to import
+
+    return Explained(scored, rows, reasons, n_reasons, alert_patterns(reasons, n_reasons=n_reasons))
 
 
 def chosen_rows(scored: Scored, *, top: int | None, every: bool, most: int | None = None) -> NDArray[np.intp]:
