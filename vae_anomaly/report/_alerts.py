@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from sklearn.utils import _safe_indexing
 
 from vae_anomaly._telling import cell_text
 from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.errors import VaeAnomalyWarning
 from vae_anomaly.report._grouped import patterns_of
 from vae_anomaly.report._rows import Rows
 from vae_anomaly.report._scored import Scored
@@ -62,17 +64,12 @@ class Listed:
         """Explain the alerts that are furthest above their thresholds."""
         chosen = scored.ranked()[:max_alerts]
         if not len(chosen):
-            none = pd.DataFrame(columns=[*_REASON, "row", "rank", "unusualness"])
-            return cls(rows, scored, chosen, none, pd.DataFrame(columns=_CHANGE), 0, chosen, ())
+            none = pd.DataFrame(columns=_REASON), pd.DataFrame(columns=_CHANGE)
+            return cls(rows, scored, chosen, *none, 0, chosen, ())
         reasons = vae.explain(_safe_indexing(rows.known, chosen), n_reasons)
         labels, patterns = patterns_of(reasons, chosen, scored.score[chosen])
         first = chosen[:n_nearest]
-        nearest = pd.DataFrame(columns=_CHANGE)
-        if len(first) and hasattr(vae, "nearest_normal"):
-            alike = _safe_indexing(rows.known, first)
-            nearest = vae.nearest_normal(alike, fixed=tuple(fixed), threshold=scored.threshold[first])
-        else:
-            first = first[:0]
+        nearest = _changes(vae, rows, first, scored.threshold[first], fixed)
         return cls(rows, scored, chosen, reasons, nearest, len(first), labels, patterns)
 
     def alerts(self, time: str | None, entity: str | None, seconds: Floats | None) -> tuple[Alert, ...]:
@@ -117,6 +114,18 @@ class Listed:
             score[i] = new_score
         threshold = self.scored.threshold[self.chosen]
         return {i: Nearest(tuple(of), float(score[i]), bool(score[i] <= threshold[i])) for i, of in changes.items()}
+
+
+def _changes(vae: Any, rows: Rows, first: NDArray[np.intp], threshold: Floats, fixed: Sequence[str]) -> pd.DataFrame:
+    """The lines of `nearest_normal`; which alerts it brings no lower is told beside each of them, not as a warning."""
+    if not len(first):
+        return pd.DataFrame(columns=_CHANGE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VaeAnomalyWarning)
+        found: pd.DataFrame = vae.nearest_normal(
+            _safe_indexing(rows.known, first), fixed=tuple(fixed), threshold=threshold
+        )
+    return found
 
 
 def shown(cell: Any) -> str | None:

@@ -45,7 +45,8 @@ def model_card(detector: Any, calibration: Calibration | None, origin: Mapping[s
     --------
     >>> import numpy as np
     >>> from vae_anomaly import VAEDetector
-    >>> detector = VAEDetector(max_steps=20, n_members=1).fit(np.random.default_rng(0).normal(size=(500, 2)))
+    >>> rows = np.random.default_rng(0).normal(size=(500, 1)) * [1, 2]
+    >>> detector = VAEDetector(max_steps=100, n_members=1).fit(rows)
     >>> dict(model_card(detector, None, {}).sections["Training data"])["columns"]
     '2: 2 numeric'
     """
@@ -67,15 +68,11 @@ def _data(detector: Any) -> Iterator[tuple[str, str]]:
     aside = [column.name for column in columns if isinstance(column, IdentifierColumn)]
     if aside:
         yield "set aside, not modelled", ", ".join(aside)
-    fraction = detector.validation_fraction
-    yield "held out of training", f"{percent(fraction)} of the rows, others for each of {_members(detector)}"
+    n_networks = detector.model_.config.n_members
+    others = f", others for each of the {n_networks} networks" if n_networks > 1 else ""
+    yield "held out of training", f"{percent(detector.validation_fraction)} of the rows{others}"
     known = "known frauds: likeness to them adds to the score" if detector.known_head_ is not None else "none used"
     yield "labels", known
-
-
-def _members(detector: Any) -> str:
-    n = detector.model_.config.n_members
-    return f"{n} network{'' if n == 1 else 's'}"
 
 
 def _training(detector: Any) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,8 @@ _NO_REASON = "no column stands out"
 
 def drivers_of(reasons: pd.DataFrame) -> tuple[Driver, ...]:
     """How often each column is a reason, the one that is most often the first one first."""
+    if reasons.empty:
+        return ()
     names = ["column", "n_first", "n_among", "rate_first", "rate_among", "mean_share", "direction"]
     return tuple(Driver(*line) for line in zip(*(alert_drivers(reasons)[name].tolist() for name in names), strict=True))
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
-from vae_anomaly.report.facts import History, Nearest, Reason, Report
+from vae_anomaly.report.facts import History, Nearest, Report
 
 MOST_CHARACTERS = 100_000
-_REASON = tuple(field.name for field in fields(Reason))
-_DIGITS = 6
+_REASON = ("column", "observed", "expected", "direction", "sentence", "share", "percentile")
+_DIGITS = 8
 _SIMPLE = ("row", "score", "threshold", "p_value", "risk", "segment", "entity", "time", "moment", "pattern", "rest")
 
 
@@ -70,7 +69,7 @@ def _cut(cell: str | None) -> str | None:
 
     Examples
     --------
-    >>> _cut("x" * 250_000)[-52:]
+    >>> _cut("x" * 250_000).lstrip("x")
     '… (the first 100,000 of 250,000 characters)'
     """
     if cell is None or len(cell) <= MOST_CHARACTERS:

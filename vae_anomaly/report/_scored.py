@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class Scored:
     risk: Floats | None = None
     group: NDArray[Any] | None = None
 
-    @property
+    @cached_property
     def alert(self) -> Booleans:
         """Which rows alert."""
         return np.asarray(self.score > self.threshold)

@@ -66,6 +66,7 @@ def render(report: Report, made: datetime | None = None) -> str:
         data=_embedded(payload(report) | {"printed": PRINTED}),
         made=f"{moment:%Y-%m-%d %H:%M}",
         pictures=[(picture, _data_url(picture.svg)) for picture in report.pictures],
+        unreached=sum(alert.nearest is not None and not alert.nearest.reached for alert in report.alerts),
         odd=[column for column in report.columns if column.remarks],
         printed=PRINTED,
     )

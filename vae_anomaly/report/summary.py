@@ -125,8 +125,8 @@ def summarise(
     >>> from vae_anomaly import VAEDetector, make_transactions
     >>> from vae_anomaly.report import summarise
     >>> payments = make_transactions(1_000, random_state=0)
-    >>> rows = payments[["timestamp", "amount", "category", "country"]]
-    >>> detector = VAEDetector(max_steps=50, n_members=1).fit(rows)
+    >>> rows = payments[["timestamp", "amount", "country", "currency", "city"]]
+    >>> detector = VAEDetector(max_steps=100, n_members=1).fit(rows)
     >>> report = summarise(detector, payments, entity="customer_id", max_alerts=5, n_nearest=1)
     >>> report.scope.n_rows, len(report.alerts), report.scope.time, len(report.columns)
     (1000, 5, 'timestamp', 19)

@@ -55,8 +55,8 @@ def write_report(
     >>> import os, tempfile
     >>> from vae_anomaly import VAEDetector, make_transactions
     >>> from vae_anomaly.report import write_report
-    >>> rows = make_transactions(1_000, random_state=0)[["timestamp", "amount", "category", "country"]]
-    >>> detector = VAEDetector(max_steps=50, n_members=1).fit(rows)
+    >>> rows = make_transactions(1_000, random_state=0)[["timestamp", "amount", "country", "currency", "city"]]
+    >>> detector = VAEDetector(max_steps=100, n_members=1).fit(rows)
     >>> page = write_report(detector, rows, os.path.join(tempfile.mkdtemp(), "alerts.html"))
     >>> page.read_text(encoding="utf-8").splitlines()[0]
     '<!doctype html>'

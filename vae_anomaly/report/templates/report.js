@@ -22,7 +22,8 @@
     return places.map((place) => Object.fromEntries(reasonFields.map(([name, field]) => [name, field[place]])));
   };
   const columnsOfReasons = alerts.row.map((_, i) => reasonsOf(i).map((reason) => reason.column));
-  const mainReason = (i) => reasonsOf(i)[0] ?? { sentence: "", direction: "" };
+  const sentences = decoded(data.reasons.sentence);
+  const mainSentence = (i) => (data.reasons.n[i] ? sentences[firstReason[i]] : null);
 
   // ------------------------------------------------------------------ building blocks
 
@@ -48,8 +49,7 @@
   const counted = (n, noun) => `${grouped(n)} ${noun}${n === 1 ? "" : "s"}`;
   const gap = () => element("span", { class: "missing" }, "missing");
   const text = (value) => (value === null ? gap() : element("bdi", { dir: "auto" }, value));
-  const listOf = (pairs, kind) =>
-    element("dl", { class: kind }, ...pairs.map(([name, of, width]) => element("div", { class: width }, element("dt", {}, name), of)));
+  const paragraph = (kind, ...children) => element("p", { class: kind }, ...children);
 
   const bar = (share) => {
     const width = Math.max(0, Math.min(100, 100 * share));
@@ -88,7 +88,7 @@
     data.entity && column("entity", data.entity, "extra", (i) => alerts.entity[i], (i) => [text(alerts.entity[i])]),
     data.segment &&
       column("segment", data.segment, "extra", (i) => alerts.segment[i], (i) => [text(alerts.segment[i])]),
-    column("reason", "First reason", "reason", (i) => mainReason(i).sentence, (i) => [text(mainReason(i).sentence)]),
+    column("reason", "First reason", "reason", mainSentence, (i) => [text(mainSentence(i))]),
     column("pattern", "Pattern", "extra number", (i) => alerts.pattern[i], (i) => [
       element("span", { class: "chip" }, String(alerts.pattern[i] + 1)),
     ]),
@@ -113,23 +113,21 @@
     (!filters.segment?.value || String(alerts.segment[i]) === segments[filters.segment.value]) &&
     words.every((word) => haystack(i).includes(word));
 
-  const compared = (a, b) => {
-    if (a === b) return 0;
-    if (a === null || b === null) return a === null ? 2 : -2; // what is missing comes last, whichever way round
-    return typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  const compared = (a, b, sign) => {
+    if (a === null || b === null) return (a === null) - (b === null); // what is missing comes last, either way round
+    return sign * (typeof a === "number" ? a - b : compare(a, b));
   };
 
   const choose = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const { value } = COLUMNS.find(({ key }) => key === state.sort);
+    const values = alerts.row.map((_, i) => value(i));
     const sign = state.down ? -1 : 1;
     state.listed = alerts.row
       .map((_, i) => i)
       .filter((i) => passes(i, words))
-      .sort((i, j) => {
-        const order = compared(value(i), value(j));
-        return (Math.abs(order) === 2 && (value(i) === null || value(j) === null) ? order : sign * order) || i - j;
-      });
+      .sort((i, j) => compared(values[i], values[j], sign) || i - j);
     state.at = 0;
     drawHeads();
     drawRows();
@@ -209,22 +207,25 @@
     const pattern = alerts.pattern[i];
     const showPattern = element("button", { type: "button", class: "link", click: () => filterBy("pattern", pattern) });
     showPattern.append(`${pattern + 1}: `, text(data.patterns[pattern]));
-    const pairs = [["Score", element("dd", {}, `${nats(alerts.score[i])} nats `, element("small", {}, above)), "broad"]];
+    const fact = (name, value, width = "") =>
+      element("li", { class: width }, paragraph("name", name), paragraph("value", ...value));
+    const small = (words) => element("small", {}, words);
+    const facts = [fact("Score", [`${nats(alerts.score[i])} nats `, small(above)], "broad")];
     if (data.calibrated) {
-      pairs.push(["Risk", element("dd", {}, grouped(alerts.risk[i]), element("small", {}, " of 1,000"))]);
-      pairs.push(["p-value", element("dd", {}, alerts.p_value[i].toPrecision(2))]);
+      facts.push(fact("Risk", [grouped(alerts.risk[i]), small(" of 1,000")]));
+      facts.push(fact("p-value", [alerts.p_value[i].toPrecision(2)]));
     }
-    if (data.segment) pairs.push([text(data.segment), element("dd", {}, text(alerts.segment[i]))]);
-    pairs.push(["Pattern", element("dd", {}, showPattern), "broad"]);
-    return listOf(pairs, "facts");
+    if (data.segment) facts.push(fact(text(data.segment), [text(alerts.segment[i])]));
+    facts.push(fact("Pattern", [showPattern], "broad"));
+    return element("ul", { class: "facts" }, ...facts);
   };
 
   const rarity = (percentile) =>
-    percentile >= 99.95 ? "in every normal row held out" : `in ${grouped(percentile, 1)} % of the normal rows held out`;
+    percentile >= 99.95 ? "more than in any normal row held out" : `more than in ${grouped(percentile, 1)} % of normal rows held out`;
 
   const reasonItem = (i) => (reason) => {
     const adds = `${nats(reason.share)} of ${nats(alerts.score[i])} nats`;
-    const rarer = reason.percentile === null ? [] : [["Rarer than", element("dd", {}, rarity(reason.percentile))]];
+    const rarer = reason.percentile === null ? [] : [["Surprises", element("dd", {}, rarity(reason.percentile))]];
     const pairs = [
       ["Observed", element("dd", {}, text(reason.observed), " ", element("span", { class: "direction" }, reason.direction))],
       ["Expected", element("dd", {}, text(reason.expected))],
@@ -234,14 +235,14 @@
     return element(
       "li",
       {},
-      element("p", { class: "sentence" }, text(reason.sentence)),
+      paragraph("sentence", text(reason.sentence)),
       element("dl", { class: "pair" }, ...flat),
-      element("p", { class: "amount" }, bar(reason.share / alerts.score[i]), element("span", {}, adds)),
+      paragraph("amount", bar(reason.share / alerts.score[i]), element("span", {}, adds)),
     );
   };
 
   const reasonList = (i) => {
-    const rest = element("p", { class: "amount" }, bar(alerts.rest[i] / alerts.score[i]), element("span", {}, `${nats(alerts.rest[i])} of ${nats(alerts.score[i])} nats`));
+    const rest = paragraph("amount", bar(alerts.rest[i] / alerts.score[i]), element("span", {}, `${nats(alerts.rest[i])} of ${nats(alerts.score[i])} nats`));
     return element(
       "ol",
       { class: "reasons" },
@@ -268,7 +269,7 @@
   };
 
   const nearestParts = (i) => {
-    const note = element("p", { class: "note" }, nearestNote(i));
+    const note = paragraph("note", nearestNote(i));
     const changes = data.nearest[i]?.changes ?? [];
     if (!changes.length) return [note];
     const rows = changes.map(([name, observed, suggested, difference]) =>
@@ -314,7 +315,7 @@
   const historyParts = (i) => {
     const history = data.histories[alerts.entity[i]];
     const heading = element("h4", {}, "History of ", text(alerts.entity[i]));
-    if (!history) return [heading, element("p", { class: "note" }, "No entity is named in this row.")];
+    if (!history) return [heading, paragraph("note", "No entity is named in this row.")];
     const n = history.row.length;
     const said = `${counted(history.n_rows, "row")} in these files, ${counted(history.n_alerts, "alert")}.`;
     const cut = n < history.n_rows ? ` The ${grouped(n)} next to its alerts are shown.` : "";
@@ -331,7 +332,7 @@
       );
     });
     const visits = element("div", { class: "visits", tabindex: 0, role: "group", "aria-label": "Rows of this entity" }, table(heads, rows));
-    return [heading, element("p", { class: "note" }, said + cut), timeline(history, i), visits];
+    return [heading, paragraph("note", said + cut), timeline(history, i), visits];
   };
 
   const wholeRow = (i) => {
@@ -364,7 +365,7 @@
     const heading = element("h3", { id: "detail-heading", tabindex: -1 }, `Alert ${grouped(i + 1)}`);
     detail.replaceChildren(
       element("header", {}, element("div", { class: "hidden-gap" }, heading), element("div", {}, before, after, close)),
-      element("p", { class: "where" }, ...whereOf(i)),
+      paragraph("where", ...whereOf(i)),
       factsOf(i),
       element("h4", {}, "Reasons"),
       reasonList(i),
@@ -421,7 +422,7 @@
       "article",
       {},
       element("h3", {}, element("span", {}, `Alert ${grouped(i + 1)}`), element("span", {}, `${nats(alerts.score[i])} nats${risk}`)),
-      element("p", { class: "where" }, ...whereOf(i), ` · pattern ${alerts.pattern[i] + 1}`),
+      paragraph("where", ...whereOf(i), ` · pattern ${alerts.pattern[i] + 1}`),
       element("ol", {}, ...reasonsOf(i).map((reason) => element("li", {}, text(reason.sentence), element("span", {}, ` (${nats(reason.share)} nats)`)))),
       ...(changes.length ? [element("p", {}, `${nearest.reached ? "No alert with" : "Nearer to usual with"} `, text(changes.join("; ")))] : []),
     );
