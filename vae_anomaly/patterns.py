@@ -48,7 +48,7 @@ def alert_drivers(
     drivers : DataFrame
         A line for each column that is a reason, and segment; in each segment those that come first most often lead:
 
-        - segment, day or hour: where `by` is given; a missing segment is None.
+        - segment, day or hour: where `by` is given; alerts without a segment have a missing one.
         - n_alerts: alerts of the segment.
         - column: of the table.
         - n_first, rate_first: alerts in which it is the first reason, and their share of `n_alerts`.
