@@ -126,8 +126,8 @@ class _Past:
     def _of_key(self, key: str, windows: dict[str, Stretches]) -> _Named:
         codes = key_codes(self.rows, key)
         given = codes[self.asked] >= 0
-        for window, past in windows.items():
-            yield f"{key}_distinct_{window}", self.timeline.distinct(codes, past)[self.asked].astype(np.float64)
+        for window, distinct in zip(windows, self.timeline.distinct(codes, list(windows.values())), strict=True):
+            yield f"{key}_distinct_{window}", distinct[self.asked].astype(np.float64)
         earlier = self._earlier(key)
         yield f"{key}_first", np.where(given, earlier == 0, np.nan)
         yield f"{key}_share", np.where(given, self._share(earlier), np.nan)

@@ -103,9 +103,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Plan, History, F
         head = _head(file.schema_arrow.metadata or {})
         params = {name: tuple(v) if isinstance(v, list) else v for name, v in head["params"].items()}
         spec = Spec.of_params(params)
-        names = {name: Reading(reading) for name, reading in head["names"].items()}
-        readings = ColumnReadings(head["time"], head["zone"], names)
-        plan = Plan(spec, readings, tuple(head["columns"]), head["named"])
+        plan = _plan(head, spec)
         history = _history(file.read(), spec, head["clock"])
         n_rows, digest = head["fitted"]
     except FileNotFoundError:
@@ -125,7 +123,18 @@ def _head(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
         raise ValueError(f"format {head.get('format')!r}, while this version ({__version__}) reads {FORMAT}")
     if set(head) != _HEAD:
         raise ValueError(f"the entries {sorted(head)} in place of {sorted(_HEAD)}")
+    if not isinstance(head["clock"], int | None):
+        raise ValueError(f"a clock of {head['clock']!r} in place of microseconds")
     return head
+
+
+def _plan(head: Mapping[str, Any], spec: Spec) -> Plan:
+    lacking = set(spec.used) - set(head["columns"])
+    if lacking:
+        raise ValueError(f"columns without {sorted(lacking)}")
+    names = {name: Reading(head["names"][name]) for name in spec.coded}
+    readings = ColumnReadings(head["time"], head["zone"], names)
+    return Plan(spec, readings, tuple(head["columns"]), bool(head["named"]))
 
 
 # Writing

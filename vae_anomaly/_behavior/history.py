@@ -122,9 +122,10 @@ class Counts:
     def of(self, entity: NDArray[Any], key: NDArray[Any]) -> Integers:
         """How many rows each of these pairs had."""
         wanted = pairs(entity, key)
-        place = np.searchsorted(self.pair, wanted)
-        found = np.append(self.pair, -1)[place] == wanted
-        return np.where(found, np.append(self.count, 0)[place], 0)
+        if not len(self.pair):
+            return np.zeros(len(wanted), np.int64)
+        place = np.minimum(np.searchsorted(self.pair, wanted), len(self.pair) - 1)
+        return np.where(self.pair[place] == wanted, self.count[place], 0)
 
 
 def pairs(entity: NDArray[Any], key: NDArray[Any]) -> Integers:
@@ -234,8 +235,8 @@ class History:
         older.latitude[gone] = older.longitude[gone] = np.nan
         counts = dict(self.counts)
         for (whose, key), before in self.counts.items():
-            if whose == entity:
-                stays = ~forgotten[before.codes[0]]
+            if entity in (whose, key):
+                stays = ~forgotten[before.codes[0 if whose == entity else 1]]
                 counts[whose, key] = Counts(before.pair[stays], before.count[stays])
         return replace(self, rows=rows, older={**self.older, entity: older}, counts=counts)
 

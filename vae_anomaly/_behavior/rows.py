@@ -315,7 +315,7 @@ def _numbers(table: Table, name: str, what: str) -> Floats:
     if outside.any():
         row = int(outside.argmax())
         raise TableError(
-            f"Column {name!r}, row {row + 1}: expected a {what} from {-bound:g} to {bound:g}, found {numbers[row]!r}. "
+            f"Column {name!r}, row {row + 1}: expected {what} from {-bound:g} to {bound:g}, found {numbers[row]:g}. "
             "Correct the cell, or empty it to have it taken as missing."
         )
     return numbers

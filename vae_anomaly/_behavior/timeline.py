@@ -6,6 +6,7 @@ columns are counted at once, without a loop over rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -101,8 +102,8 @@ class Timeline:
         ticks, tick = np.unique(self.time, return_inverse=True)
         return ticks, tick, self.entity * (len(ticks) + 1) + tick
 
-    def distinct(self, key: NDArray[Any], past: Stretches) -> Integers:
-        """How many different keys each stretch has; keys below 0 are missing.
+    def distinct(self, key: NDArray[Any], pasts: Sequence[Stretches]) -> list[Integers]:
+        """How many different keys the stretches have; keys below 0 are missing.
 
         A row is the last of its key in a stretch while the stretch reaches it, and not yet its successor. As bounds
         never go back, these stretches are neighbours: each row adds one from the first of them to the last.
@@ -110,17 +111,20 @@ class Timeline:
         Examples
         --------
         >>> timeline = Timeline.of(np.zeros(4, int), np.arange(4))
-        >>> timeline.distinct(np.array([7, 8, 7, 7]), timeline.past(None, 0))
-        array([0, 1, 2, 2])
+        >>> timeline.distinct(np.array([7, 8, 7, 7]), [timeline.past(None, 0)])
+        [array([0, 1, 2, 2])]
         """
-        n_rows = len(self.order)
+        n_rows, successor = len(self.order), self._successor(key)
         here = np.arange(n_rows, dtype=np.int64)
-        reached = np.append(np.searchsorted(past.stop, here, side="right"), n_rows)
-        left = np.searchsorted(past.start, here, side="right")
-        until = np.minimum(left, reached[self._successor(key)])
-        counts = (key >= 0) & (until > reached[:-1])
-        begins, ends = (np.bincount(at[counts], minlength=n_rows + 1)[:n_rows] for at in (reached[:-1], until))
-        return np.cumsum(begins - ends)
+        found = []
+        for past in pasts:
+            reached = np.append(np.searchsorted(past.stop, here, side="right"), n_rows)
+            left = np.searchsorted(past.start, here, side="right")
+            until = np.minimum(left, reached[successor])
+            counts = (key >= 0) & (until > reached[:-1])
+            begins, ends = (np.bincount(at[counts], minlength=n_rows + 1)[:n_rows] for at in (reached[:-1], until))
+            found.append(np.cumsum(begins - ends))
+        return found
 
     def _successor(self, key: NDArray[Any]) -> Integers:
         """The next row of the same entity and key, or the number of rows."""
