@@ -191,7 +191,7 @@ def test_bad_csv_says_what_is_wrong_and_where(write, content, message):
 
 
 def test_a_byte_that_another_encoding_lacks_is_placed(write):
-    with pytest.raises(FileFormatError, match="line 3 .*: expected cp1252 text, found byte 0x81"):
+    with pytest.raises(FileFormatError, match=r"line 3 .*: expected cp1252 text, found byte 0x81"):
         read_table(write(b"a,b\n1,2\n\x81,2\n"), encoding="cp1252")
 
 

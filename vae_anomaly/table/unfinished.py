@@ -198,9 +198,7 @@ class Unfinished:
                     self._side = PartFile(beside(self._rejects, ".part"))
                 self._cut_back()
             except BaseException:
-                if Journal.read(self._journal_path) is None:
-                    self._discard()
-                self._let_go()
+                self._let_go(discard=Journal.read(self._journal_path) is None)
                 raise
 
     @property
@@ -248,9 +246,7 @@ class Unfinished:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._journal.progress:  # nothing that could be gone on with
-            self._discard()
-        self._let_go()
+        self._let_go(discard=not self._journal.progress)  # there is nothing that could be gone on with
 
     def _found(self, run: dict[str, Any], *, resume: bool) -> Journal | None:
         """What an earlier run left, if it is to be gone on with."""
@@ -312,16 +308,17 @@ class Unfinished:
         elif not (target.is_file() and target.stat().st_size == size):
             raise OutputError(f"{target}: expected {size:,} bytes of a finished run, found them nowhere. Start again.")
 
-    def _discard(self) -> None:
-        for path in (self._journal_path, _draft_of(self._journal_path), self._converted, self._part.path):
-            path.unlink(missing_ok=True)
-        if self._side is not None:
-            self._side.path.unlink(missing_ok=True)
-
-    def _let_go(self) -> None:
-        for file in (self._part, self._side):
-            if file is not None:
-                file.close()
+    def _let_go(self, *, discard: bool) -> None:
+        try:
+            if discard:
+                side = () if self._side is None else (self._side.path,)
+                journals = (self._journal_path, _draft_of(self._journal_path))
+                for path in (*journals, self._converted, *side, self._part.path):
+                    path.unlink(missing_ok=True)
+        finally:
+            for file in (self._part, self._side):
+                if file is not None:
+                    file.close()
 
     @contextmanager
     def _in_plain_words(self) -> Iterator[None]:
