@@ -108,12 +108,16 @@ def test_the_library_of_a_table_does_not_matter(report, detector, later, other):
     assert (found.drivers, found.patterns, found.histories) == (report.drivers, report.patterns, report.histories)
 
 
-def test_an_array_will_do():
+def test_a_model_of_an_array_reads_any_table_by_place():
     X = np.random.default_rng(0).normal(size=(500, 1)) * [1.0, 2.0, 3.0]
-    found = summarise(VAEDetector(max_steps=100, n_members=1).fit(X), X, **QUICK)
+    detector = VAEDetector(max_steps=100, n_members=1).fit(X)
+    found = summarise(detector, X, **QUICK)
     assert [column.name for column in found.columns] == ["x0", "x1", "x2"]
     assert found.alerts[0].cells == tuple(map(str, X[found.alerts[0].row]))
     assert found.scope.time is None
+    with pytest.warns(UserWarning, match="X has feature names"):
+        named = summarise(detector, pd.DataFrame(X, columns=["a", "b", "c"]), **QUICK)
+    assert (named.alerts, named.columns) == (found.alerts, found.columns)
 
 
 def test_labels_of_rows_do_not_matter(report, detector, later):
@@ -271,6 +275,12 @@ def test_rows_without_a_cell_are_told_of(detector, later):
     found = summarise(detector, gone, entity="customer_id")
     assert found.scope.n_rows == found.scope.n_without_time == 5
     assert all(column.missing == 1 for column in found.columns)
+
+
+def test_columns_that_no_model_could_read_are_shown_all_the_same(detector, later):
+    odd = later.assign(tags=[["a", place] for place in range(len(later))])
+    found = summarise(detector, odd, **QUICK)
+    assert found.alerts[0].cells[-1] == f"['a', {found.alerts[0].row}]"
 
 
 def test_no_rows_are_refused(detector, later):

@@ -45,7 +45,7 @@ def histories(
     dict of str to History
         By the entity.
     """
-    names = pa.array(rows.text(entity), pa.large_string()).dictionary_encode()
+    names = rows.written(entity).dictionary_encode()
     code = np.asarray(names.indices.cast(pa.int64()).fill_null(-1))
     wanted = np.unique(code[chosen])
     moment = np.arange(len(code), dtype=np.float64) if time is None else time[1]

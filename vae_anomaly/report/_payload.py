@@ -31,7 +31,6 @@ def payload(report: Report) -> dict[str, Any]:
     of_cells = zip(*(alert.cells for alert in alerts), strict=True) if alerts else [[] for _ in report.columns]
     return {
         "columns": [column.name for column in report.columns][: len(alerts[0].cells) if alerts else None],
-        "kinds": [column.kind for column in report.columns],
         "cells": [_coded([_cut(cell) for cell in cells]) for cells in of_cells],
         "alerts": {name: [_plain(getattr(alert, name)) for alert in alerts] for name in _SIMPLE},
         "reasons": {

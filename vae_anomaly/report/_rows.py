@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vae_anomaly._segments import few
 from vae_anomaly.decision._labelled import Floats
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.table.cells import UnreadableCellError, is_moment, read_moments, read_numbers
 from vae_anomaly.table.columns import DatetimeColumn
-from vae_anomaly.table.frames import Table, as_table
+from vae_anomaly.table.frames import FrameTable, Table, as_table
 from vae_anomaly.table.schema import Schema
 
 _MOST_SECONDS = 9.2e9  # from 1970 either way: what nanoseconds in 64 bits can say
@@ -67,8 +68,9 @@ class Rows:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every column; those of a table without names are called as in fit."""
-        same = self.shown.is_array and len(self.shown.names) == len(self.schema.names)
+        """Every column; where the model goes by place, they are called as in fit."""
+        by_place = self.shown.is_array or not self.schema.named
+        same = by_place and len(self.shown.names) == len(self.schema.names)
         return self.schema.names if same else self.shown.names
 
     def cells(self, name: str) -> Any:
@@ -80,14 +82,27 @@ class Rows:
             There is none of that name.
         """
         if name not in self.names:
-            few = ", ".join(map(repr, self.names[:8])) + (", ..." if len(self.names) > 8 else "")
-            raise ParameterError(f"Expected the name of a column, found {name!r}. The table has {few}.")
-        return self.shown.cells(self.names.index(name), mixed_as_text=True)
+            raise ParameterError(f"Expected the name of a column, found {name!r}. The table has {few(self.names)}.")
+        place = self.names.index(name)
+        try:
+            return self.shown.cells(place, mixed_as_text=True)
+        except TableError:
+            if name in self.schema.names or not isinstance(self.shown, FrameTable):
+                raise
+            values = self.shown.frame[:, place].to_list()  # of a sort that no model has, such as lists
+            return pa.array([None if value is None else str(value) for value in values], pa.large_string())
+
+    def written(self, name: str) -> Any:
+        """A column as a pyarrow array of text, null where a cell is missing."""
+        cells = self.cells(name)
+        cells = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+        text = cells.cast(pa.large_string())
+        return pc.replace_substring_regex(text, _WHOLE_SECONDS, "") if is_moment(cells.type) else text
 
     def text(self, name: str, rows: Sequence[int] | NDArray[np.intp] | None = None) -> list[str | None]:
         """Cells of a column as text, None where they are missing; all of them, or those of some rows."""
-        cells = self.cells(name)
-        found: list[str | None] = _text(cells if rows is None else cells.take(pa.array(rows, pa.int64()))).to_pylist()
+        text = self.written(name)
+        found: list[str | None] = (text if rows is None else text.take(pa.array(rows, pa.int64()))).to_pylist()
         return found
 
     def time_column(self, asked: str | None) -> str | None:
@@ -117,12 +132,6 @@ class Rows:
                 "many seconds for a date. Convert milliseconds to seconds."
             )
         return seconds
-
-
-def _text(cells: Any) -> Any:
-    cells = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
-    text = cells.cast(pa.large_string())
-    return pc.replace_substring_regex(text, _WHOLE_SECONDS, "") if is_moment(cells.type) else text
 
 
 def _seconds(cells: Any) -> Floats:
