@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vae_anomaly.decision.calibration import Calibration
 from vae_anomaly.decision.calibration_rows import as_segments
 from vae_anomaly.errors import ModelFileError, TableError
 from vae_anomaly.table.cells import clean_text, is_text
@@ -68,6 +70,36 @@ def known_segments(table: pa.Table, known: Collection[str], column: str | None) 
             f" {few(table.column_names)}. Add it, or calibrate again without --segment-column."
         )
     return segments_of(table[column])
+
+
+def thresholds_of(own: float, calibration: Calibration | None, segment_column: str | None) -> dict[str, Any]:
+    """What rows alert by, as JSON values.
+
+    Parameters
+    ----------
+    own : float
+        The threshold of a detector that is not calibrated.
+    calibration : Calibration or None
+        What decides in its place.
+    segment_column : str or None
+        The column whose values are its segments.
+
+    Examples
+    --------
+    >>> thresholds_of(21.5, None, None)
+    {'threshold': 21.5, 'rule': None, 'segment_column': None, 'segment_thresholds': {}, 'rest_threshold': None}
+    """
+    found: dict[str, Any] = {"threshold": own, "rule": None, "segment_column": None, "segment_thresholds": {}}
+    if calibration is None:
+        return {**found, "rest_threshold": None}
+    segments = {name: part.threshold for name, part in calibration.segments.items()}
+    return {
+        "threshold": calibration.threshold,
+        "rule": repr(calibration.rule),
+        "segment_column": segment_column if segments else None,
+        "segment_thresholds": segments,
+        "rest_threshold": calibration.of_rest.threshold if segments else None,
+    }
 
 
 def few(names: list[str] | tuple[str, ...]) -> str:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from vae_anomaly._version import __version__
-from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, explain, fit, inspect, report, score, serve
+from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, explain, export, fit, inspect, report, score, serve
 from vae_anomaly.cli._print import show_text
 from vae_anomaly.errors import (
     ModelFileError,
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "inspect": inspect.inspect,
     "serve": serve.serve,
+    "export": export.export,
     "demo": demo.demo,
     "benchmark": benchmark.benchmark,
 }

@@ -56,9 +56,9 @@ def create_app(
     >>> import os, tempfile
     >>> import pandas as pd
     >>> from vae_anomaly import VAEDetector
-    >>> rows = pd.DataFrame({"amount": [float(i % 30) for i in range(200)], "shop": list("abcd") * 50})
+    >>> rows = pd.DataFrame({"amount": [float(i % 4) for i in range(400)], "shop": list("abcd") * 100})
     >>> path = os.path.join(tempfile.mkdtemp(), "payments.vaea")
-    >>> VAEDetector(n_members=1, max_steps=20).fit(rows).save(path)
+    >>> VAEDetector(n_members=1, max_steps=60).fit(rows).save(path)
     >>> create_app(path, device="cpu").title
     'vae-anomaly: payments.vaea'
     """

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vae_anomaly._calibration_file import StoredCalibration, stored_calibration
-from vae_anomaly._segments import known_segments
+from vae_anomaly._segments import known_segments, thresholds_of
 from vae_anomaly.artifact import read_artifact
 from vae_anomaly.serving.wanted import WantedColumns
 from vae_anomaly.table.layout import EncodedTable
@@ -132,6 +132,12 @@ class ServedModel:
         frame = self.detector.explain(some, n_reasons, conditional=conditional)
         frame["row"] = rows[frame["row"].to_numpy()]
         return [{name: _plain(value) for name, value in line.items()} for line in frame.to_dict("records")]
+
+    def thresholds(self) -> dict[str, Any]:
+        """What rows alert by, as JSON values."""
+        stored = self.stored
+        calibration, column = (None, None) if stored is None else (stored.calibration, stored.segment_column)
+        return thresholds_of(-self.detector.offset_, calibration, column)
 
     def _as_fitted(self, table: pa.Table) -> Any:
         """The modelled columns; without their names for a detector that was fitted on an array."""

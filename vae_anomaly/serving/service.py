@@ -157,26 +157,11 @@ class Service:
             "score_type": detector.score_type,
             "unit": "nats",
             "columns": columns,
-            **_decided_by(self.served),
+            **self.served.thresholds(),
             "guarantee": None if stored is None else stored.calibration.guarantee.to_json(),
             "versions": {"vae_anomaly": __version__, "torch": importlib.metadata.version("torch"), **written},
             "limits": asdict(self.limits),
         }
-
-
-def _decided_by(served: ServedModel) -> dict[str, Any]:
-    stored = served.stored
-    if stored is None:
-        none = dict.fromkeys(("rule", "segment_column", "rest_threshold"))
-        return {**none, "threshold": -served.detector.offset_, "segment_thresholds": {}}
-    calibration = stored.calibration
-    return {
-        "threshold": calibration.threshold,
-        "rule": repr(calibration.rule),
-        "segment_column": stored.segment_column if calibration.segments else None,
-        "segment_thresholds": {name: part.threshold for name, part in calibration.segments.items()},
-        "rest_threshold": calibration.of_rest.threshold if calibration.segments else None,
-    }
 
 
 async def _collected(request: Request, most: int) -> bytes:
