@@ -133,8 +133,6 @@ def text_of(cell, reading):
         return number_text(as_number(text))
     if reading == "truth":
         words = dict.fromkeys(TRUE, "true") | dict.fromkeys(FALSE, "false")
-            ["false", "no", "off", "f", "n"], "false"
-        )
         return words.get(text.lower(), text)
     return f"{moment(text):%Y-%m-%d %H:%M:%S.%f}" if reading == "moment" else text
 
