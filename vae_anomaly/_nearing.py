@@ -89,6 +89,12 @@ class Judge:
         """The anomaly scores of rows."""
         return np.asarray(-self.detector._scores(rows.table))
 
+    def without(self, found: Rows, row: Places, column: Places) -> tuple[Floats, Rows]:
+        """What changed rows score with one cell of each left as it was, and these rows."""
+        alone = np.arange(found.cells.shape[1]) == column[:, None]
+        rows = self.editor.restored(found[row], self.observed[row], alone)
+        return self.score(rows), rows
+
     def _filled(self, observed: Rows, sets: Booleans, fill: Fill) -> Rows:
         avoid = observed.table.codes if fill.other_levels else None
         seen = self.editor.hidden(observed, sets)
@@ -136,8 +142,11 @@ def nearest(detector: Any, editor: Editor, observed: Rows, free: Booleans, thres
         better = lower < score[late]
         found.put(late[better], rows[better])
         score[late[better]] = lower[better]
-    done = score <= threshold
-    found.put(done, _shortened(Judge(detector, editor, observed[done]), found[done], threshold[done]))
+    done = np.flatnonzero(score <= threshold)
+    if len(done):
+        judge, limit = Judge(detector, editor, observed[done]), threshold[done]
+        needed = _with_needed(judge, found[done], limit)
+        found.put(done, _with_needed(judge, _shortened(judge, needed, limit), limit))
     return found
 
 
@@ -146,10 +155,27 @@ def _with_fewest(judge: Judge, free: Booleans, threshold: Floats) -> tuple[Rows,
     return judge.changed(np.arange(len(free)), chosen)
 
 
+def _with_needed(judge: Judge, found: Rows, threshold: Floats) -> Rows:
+    """The rows without the changes that can be left out with all others as they are."""
+    found = found.copy()
+    active = np.arange(len(found))
+    while len(active):
+        number, column = np.nonzero(found[active].differ(judge.observed[active]))
+        several = np.bincount(number, minlength=len(active))[number] > 1
+        row, column = active[number[several]], column[several]
+        if not len(row):
+            break
+        score, without = judge.without(found, row, column)
+        order = np.lexsort((score, row))
+        best = order[np.unique(row[order], return_index=True)[1]]
+        best = best[score[best] <= threshold[row[best]]]
+        active = row[best]
+        found.put(active, without[best])
+    return found
+
+
 def _shortened(judge: Judge, found: Rows, threshold: Floats) -> Rows:
     """The rows with numbers and dates as near to the observed ones as the threshold lets them: first all, then each."""
-    if not len(found):
-        return found
     found = found.copy()
     columns = judge.editor.columns
     for number, column in enumerate(columns):
