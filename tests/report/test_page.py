@@ -212,7 +212,7 @@ def test_the_detail_has_reasons_changes_history_and_the_whole_row(page, report):
         assert reason.sentence in text
         assert reason.expected in text
     assert "41.2" in text
-    assert "no longer alerts" in text
+    assert "would no longer alert" in text
     assert "12 rows in these files, 9 alerts. The 9 next to its alerts are shown." in text
     assert len(all_of(page, "#detail .visits tbody tr")) == 9
     cells = [cell.get_attribute("textContent") for cell in all_of(page, "#detail .cells td")]

@@ -5,7 +5,8 @@
   const alerts = data.alerts;
   const nAlerts = alerts.row.length;
   const ROWS_OF_A_PAGE = 50;
-  const LONG = 300;
+  const LONG = 300; // characters of a cell before the rest has to be asked for
+  const SHORT = 40;
 
   // ------------------------------------------------------------------ what the page was given
 
@@ -101,16 +102,19 @@
 
   const haystacks = new Array(nAlerts);
   const haystack = (i) => {
-    haystacks[i] ??= [String(alerts.row[i] + 1), ...cells.map((of) => of[i] ?? ""), ...reasonsOf(i).map((r) => r.sentence)]
-      .join("\n")
-      .toLowerCase();
+    const texts = () => [
+      String(alerts.row[i] + 1),
+      ...cells.map((of) => of[i] ?? ""),
+      ...reasonsOf(i).map((reason) => reason.sentence),
+    ];
+    haystacks[i] ??= texts().join("\n").toLowerCase();
     return haystacks[i];
   };
 
   const passes = (i, words) =>
     (!filters.column.value || columnsOfReasons[i].includes(data.columns[filters.column.value])) &&
     (!filters.pattern.value || alerts.pattern[i] === Number(filters.pattern.value)) &&
-    (!filters.segment?.value || String(alerts.segment[i]) === segments[filters.segment.value]) &&
+    (!filters.segment?.value || alerts.segment[i] === segments[filters.segment.value]) &&
     words.every((word) => haystack(i).includes(word));
 
   const { compare } = new Intl.Collator("en", { numeric: true });
@@ -142,19 +146,19 @@
     byId(`sort-${key}`).focus();
   };
 
-  const drawHeads = () => {
-    const heads = COLUMNS.map(({ key, label, kind }) => {
-      const sorted = state.sort === key;
-      const arrow = sorted ? (state.down ? "▼" : "▲") : "";
-      const click = () => sortBy(key, kind.includes("number"));
-      return element(
-        "th",
-        { role: "columnheader", scope: "col", class: kind, "aria-sort": sorted ? (state.down ? "descending" : "ascending") : "none" },
-        element("button", { type: "button", id: `sort-${key}`, click }, text(label), element("span", { class: "arrow", "aria-hidden": "true" }, arrow)),
-      );
-    });
-    byId("heads").replaceChildren(...heads);
+  const head = ({ key, label, kind }) => {
+    const sorted = state.sort === key;
+    const [arrow, order] = !sorted ? ["", "none"] : state.down ? ["▼", "descending"] : ["▲", "ascending"];
+    const click = () => sortBy(key, kind.includes("number"));
+    const mark = element("span", { class: "arrow", "aria-hidden": "true" }, arrow);
+    return element(
+      "th",
+      { role: "columnheader", scope: "col", class: kind, "aria-sort": order },
+      element("button", { type: "button", id: `sort-${key}`, click }, text(label), mark),
+    );
   };
+
+  const drawHeads = () => byId("heads").replaceChildren(...COLUMNS.map(head));
 
   const page = () => Math.floor(state.at / ROWS_OF_A_PAGE);
 
@@ -181,8 +185,10 @@
     byId("list").setAttribute("aria-rowcount", state.listed.length + 1);
     byId("earlier").disabled = start === 0;
     byId("later").disabled = end === state.listed.length;
-    const found = state.listed.length === nAlerts ? counted(nAlerts, "alert") : `${grouped(state.listed.length)} of ${counted(nAlerts, "alert")}`;
-    byId("status").textContent = state.listed.length ? `${grouped(start + 1)} to ${grouped(end)}; ${found}` : `No alert fits: 0 of ${counted(nAlerts, "alert")}`;
+    const every = counted(nAlerts, "alert");
+    const found = state.listed.length === nAlerts ? every : `${grouped(state.listed.length)} of ${every}`;
+    const shown = `${grouped(start + 1)} to ${grouped(end)}; ${found}`;
+    byId("status").textContent = state.listed.length ? shown : `No alert fits: 0 of ${every}`;
   };
 
   const goTo = (place, focus = true) => {
@@ -221,51 +227,55 @@
   };
 
   const rarity = (percentile) =>
-    percentile >= 99.95 ? "more than in any normal row held out" : `more than in ${grouped(percentile, 1)} % of normal rows held out`;
+    percentile >= 99.95
+      ? "more than in any normal row held out"
+      : `more than in ${grouped(percentile, 1)} % of normal rows held out`;
+
+  const part = (i, share) =>
+    paragraph(
+      "amount",
+      bar(share / alerts.score[i]),
+      element("span", {}, `${nats(share)} of ${nats(alerts.score[i])} nats`),
+    );
 
   const reasonItem = (i) => (reason) => {
-    const adds = `${nats(reason.share)} of ${nats(alerts.score[i])} nats`;
-    const rarer = reason.percentile === null ? [] : [["Surprises", element("dd", {}, rarity(reason.percentile))]];
+    const direction = element("span", { class: "direction" }, reason.direction);
     const pairs = [
-      ["Observed", element("dd", {}, text(reason.observed), " ", element("span", { class: "direction" }, reason.direction))],
+      ["Observed", element("dd", {}, text(reason.observed), " ", direction)],
       ["Expected", element("dd", {}, text(reason.expected))],
-      ...rarer,
     ];
+    if (reason.percentile !== null) pairs.push(["Surprises", element("dd", {}, rarity(reason.percentile))]);
     const flat = pairs.flatMap(([name, value]) => [element("dt", {}, name), value]);
     return element(
       "li",
       {},
       paragraph("sentence", text(reason.sentence)),
       element("dl", { class: "pair" }, ...flat),
-      paragraph("amount", bar(reason.share / alerts.score[i]), element("span", {}, adds)),
+      part(i, reason.share),
     );
   };
 
-  const reasonList = (i) => {
-    const rest = paragraph("amount", bar(alerts.rest[i] / alerts.score[i]), element("span", {}, `${nats(alerts.rest[i])} of ${nats(alerts.score[i])} nats`));
-    return element(
+  const reasonList = (i) =>
+    element(
       "ol",
       { class: "reasons" },
       ...reasonsOf(i).map(reasonItem(i)),
-      element("li", {}, element("p", {}, "The other columns, and what belongs to no column"), rest),
+      element("li", {}, element("p", {}, "The other columns, and what belongs to no column"), part(i, alerts.rest[i])),
     );
-  };
 
-  const table = (heads, rows, kind = "") =>
-    element(
-      "table",
-      { class: kind },
-      element("thead", {}, element("tr", {}, ...heads.map(([label, of]) => element("th", { scope: "col", class: of }, text(label))))),
-      element("tbody", {}, ...rows),
-    );
+  const table = (heads, rows) => {
+    const labels = heads.map(([label, kind]) => element("th", { scope: "col", class: kind }, text(label)));
+    return element("table", {}, element("thead", {}, element("tr", {}, ...labels)), element("tbody", {}, ...rows));
+  };
 
   const nearestNote = (i) => {
     const nearest = data.nearest[i];
     if (nearest === null) return "Not looked for: this alert is not among the highest ones, for which it was.";
     const n = nearest.changes.length;
-    if (nearest.reached) return `With ${n === 1 ? "this change" : `these ${n} changes`} the score falls to ${nats(nearest.score)} nats, and the row no longer alerts.`;
-    if (n) return `No change of the free columns is enough; with ${n === 1 ? "this one" : "these"} the score falls to ${nats(nearest.score)} nats, still above the threshold.`;
-    return "No change of the free columns is enough.";
+    const these = n === 1 ? "this change" : `these ${n} changes`;
+    const falls = `with ${these} the score falls to ${nats(nearest.score)} nats`;
+    if (nearest.reached) return `The row would no longer alert: ${falls}.`;
+    return n ? `No change of the free columns is enough: ${falls}.` : "No change of the free columns is enough.";
   };
 
   const nearestParts = (i) => {
@@ -291,9 +301,12 @@
     const known = moments.filter((moment) => moment !== null);
     const [first, last] = [Math.min(...known), Math.max(...known)];
     const top = Math.max(...history.score, alerts.threshold[i], 1);
-    const x = (moment) => (last === first ? (left + right) / 2 : left + ((right - left) * (moment - first)) / (last - first));
+    const wide = (right - left) / (last - first || 1);
+    const x = (moment) => (last === first ? (left + right) / 2 : left + wide * (moment - first));
     const y = (score) => low - (low - 14) * (Math.max(0, score) / top);
-    const picture = drawn("svg", { class: "timeline", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "Scores of these rows over time" });
+    const label = "Scores of these rows over time";
+    const view = `0 0 ${width} ${height}`;
+    const picture = drawn("svg", { class: "timeline", viewBox: view, role: "img", "aria-label": label });
     const limit = y(alerts.threshold[i]);
     picture.append(drawn("line", { class: "limit", x1: 0, x2: width, y1: limit, y2: limit }));
     history.score.forEach((score, place) => {
@@ -312,6 +325,8 @@
     return picture;
   };
 
+  const shortened = (cell) => (cell && cell.length > SHORT ? `${cell.slice(0, SHORT)}…` : cell);
+
   const historyParts = (i) => {
     const history = data.histories[alerts.entity[i]];
     const heading = element("h4", {}, "History of ", text(alerts.entity[i]));
@@ -319,7 +334,8 @@
     const n = history.row.length;
     const said = `${counted(history.n_rows, "row")} in these files, ${counted(history.n_alerts, "alert")}.`;
     const cut = n < history.n_rows ? ` The ${grouped(n)} next to its alerts are shown.` : "";
-    const heads = [[data.time ?? "Order"], ["Row", "number"], ["Score", "number"], ...data.history_columns.map((name) => [name])];
+    const named = data.history_columns.map((name) => [name]);
+    const heads = [[data.time ?? "Order"], ["Row", "number"], ["Score", "number"], ...named];
     const rows = history.row.map((place, at) => {
       const kinds = [place === alerts.row[i] && "here", history.alert[at] && "over"].filter(Boolean).join(" ");
       return element(
@@ -328,10 +344,11 @@
         element("td", {}, data.time ? text(history.time[at]) : grouped(at + 1)),
         element("td", { class: "number" }, grouped(place + 1)),
         element("td", { class: "number" }, nats(history.score[at])),
-        ...history.cells[at].map((cell) => element("td", {}, text(cell && cell.length > 40 ? `${cell.slice(0, 40)}…` : cell))),
+        ...history.cells[at].map((cell) => element("td", {}, text(shortened(cell)))),
       );
     });
-    const visits = element("div", { class: "visits", tabindex: 0, role: "group", "aria-label": "Rows of this entity" }, table(heads, rows));
+    const scrolled = { class: "visits", tabindex: 0, role: "group", "aria-label": "Rows of this entity" };
+    const visits = element("div", scrolled, table(heads, rows));
     return [heading, paragraph("note", said + cut), timeline(history, i), visits];
   };
 
@@ -356,8 +373,10 @@
 
   const show = (i) => {
     const place = state.listed.indexOf(i);
-    const step = (by, label, name) =>
-      element("button", { type: "button", class: "small", id: name, "aria-label": label, click: () => stepTo(place + by, name) }, by < 0 ? "↑" : "↓");
+    const step = (by, label, id) => {
+      const attributes = { type: "button", class: "small", id, "aria-label": label };
+      return element("button", { ...attributes, click: () => stepTo(place + by, id) }, by < 0 ? "↑" : "↓");
+    };
     const [before, after] = [step(-1, "Previous alert", "before"), step(1, "Next alert", "after")];
     before.disabled = place <= 0;
     after.disabled = place < 0 || place === state.listed.length - 1;
@@ -416,23 +435,32 @@
 
   const printed = (i) => {
     const nearest = data.nearest[i];
-    const changes = (nearest?.changes ?? []).map(([name, observed, suggested]) => `${name}: ${suggested ?? "missing"} instead of ${observed ?? "missing"}`);
-    const risk = data.calibrated ? `, risk ${grouped(alerts.risk[i])}, p-value ${alerts.p_value[i].toPrecision(2)}` : "";
+    const changes = (nearest?.changes ?? []).map(
+      ([name, observed, suggested]) => `${name}: ${suggested ?? "missing"} instead of ${observed ?? "missing"}`,
+    );
+    const risk = () => `, risk ${grouped(alerts.risk[i])}, p-value ${alerts.p_value[i].toPrecision(2)}`;
+    const title = [`Alert ${grouped(i + 1)}`, `${nats(alerts.score[i])} nats${data.calibrated ? risk() : ""}`];
+    const reasons = reasonsOf(i).map(({ sentence, share }) =>
+      element("li", {}, text(sentence), element("span", {}, ` (${nats(share)} nats)`)),
+    );
+    const how = nearest?.reached ? "No alert with " : "Nearer to usual with ";
     return element(
       "article",
       {},
-      element("h3", {}, element("span", {}, `Alert ${grouped(i + 1)}`), element("span", {}, `${nats(alerts.score[i])} nats${risk}`)),
+      element("h3", {}, ...title.map((words) => element("span", {}, words))),
       paragraph("where", ...whereOf(i), ` · pattern ${alerts.pattern[i] + 1}`),
-      element("ol", {}, ...reasonsOf(i).map((reason) => element("li", {}, text(reason.sentence), element("span", {}, ` (${nats(reason.share)} nats)`)))),
-      ...(changes.length ? [element("p", {}, `${nearest.reached ? "No alert with" : "Nearer to usual with"} `, text(changes.join("; ")))] : []),
+      element("ol", {}, ...reasons),
+      ...(changes.length ? [element("p", {}, how, text(changes.join("; ")))] : []),
     );
   };
 
   const fillPaper = () => {
     const some = state.listed.slice(0, data.printed);
+    const every = counted(state.listed.length, "alert");
     const which = state.listed.length === nAlerts ? "all" : "as they are filtered";
-    const said = some.length < state.listed.length ? `The first ${grouped(some.length)} of ${counted(state.listed.length, "alert")}` : counted(some.length, "alert");
-    byId("printed").replaceChildren(element("p", {}, `${said} (${which}; by ${COLUMNS.find(({ key }) => key === state.sort).label}).`), ...some.map(printed));
+    const by = COLUMNS.find(({ key }) => key === state.sort).label;
+    const said = some.length < state.listed.length ? `The first ${grouped(some.length)} of ${every}` : every;
+    byId("printed").replaceChildren(element("p", {}, `${said} (${which}; by ${by}).`), ...some.map(printed));
   };
 
   // ------------------------------------------------------------------ events
@@ -446,7 +474,7 @@
     filters[name].focus({ preventScroll: true });
   };
 
-  const segments = data.segment ? [...new Set(alerts.segment.map(String))].sort() : [];
+  const segments = data.segment ? [...new Set(alerts.segment)].sort((a, b) => compared(a, b, 1)) : [];
   const fill = (select, options) =>
     select.append(...options.map(([value, label]) => element("option", { value }, label)));
   const nOf = new Map();
@@ -454,7 +482,8 @@
   const reasonColumns = [...nOf].sort(([, n], [, m]) => m - n);
   fill(filters.column, reasonColumns.map(([name, n]) => [data.columns.indexOf(name), `${name} (${grouped(n)})`]));
   fill(filters.pattern, data.patterns.map((name, place) => [place, `${place + 1}: ${name}`]));
-  if (filters.segment) fill(filters.segment, segments.map((name, place) => [place, name === "null" ? "missing" : name]));
+  const segmentOptions = segments.map((name, place) => [place, name ?? "missing"]);
+  if (filters.segment) fill(filters.segment, segmentOptions);
 
   let waiting;
   search.addEventListener("input", () => {
