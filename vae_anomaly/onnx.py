@@ -16,10 +16,11 @@ The JSON file lists the columns in the order of the table, each with its `kind`:
   - ``number``: of a text that is a number in decimal or scientific notation, and of a truth value, as of that number;
   - ``truth``: "true" for true, yes, on, t, y and 1 as a number, "false" for false, no, off, f, n and 0 as a number;
   - ``moment``: of a date, ``YYYY-MM-DD HH:MM:SS.ffffff`` by the wall clock.
-- ``datetime``: by the wall clock of `zone` where the column has one and the cell knows its own, otherwise as it is
-  written, each of `angles` is 2π · turn in ``angles[at]``, with the turn by `cycle`: ``time_of_day`` is the part of the
-  day that has passed, ``day_of_month`` (day - 1) / 31, ``day_of_year`` (day of the year - 1) / 366; what rounds to 2π
-  is 0. ``codes[at]`` of `weekday` is 3 + the day of the week, 0 for Monday.
+- ``datetime``: by the wall clock as it is written, in text with an offset too; a typed timestamp that knows its zone is
+  taken to `zone` where the column has one. Each of `angles` is 2π · turn in ``angles[at]``, with the turn by `cycle`:
+  ``time_of_day`` is the part of the day that has passed, ``day_of_month`` (day - 1) / 31, ``day_of_year``
+  (day of the year - 1) / 366; what rounds to 2π is 0. ``codes[at]`` of `weekday` is 3 + the day of the week, 0 for
+  Monday.
 - ``identifier``: is not read.
 
 A null, NaN, or text in `missing_texts` is a missing cell.

@@ -131,8 +131,9 @@ def body_of(wanted: WantedColumns, limits: Limits, most_rows: int, example: dict
     }
 
 
+_MOMENT = "A date alone will do. Read by the clock as it is written: its offset from UTC changes nothing."
 _CELLS: dict[CellKind, dict[str, Any]] = {
     CellKind.NUMBER: {"type": ["number", "null"], "minimum": -MOST, "maximum": MOST},
-    CellKind.MOMENT: {"type": ["string", "null"], "format": "date-time", "description": "A date alone will do."},
+    CellKind.MOMENT: {"type": ["string", "null"], "format": "date-time", "description": _MOMENT},
     CellKind.VALUE: {"type": ["string", "number", "boolean", "null"]},
 }
