@@ -17,12 +17,14 @@ from vae_anomaly._version import __version__
 from vae_anomaly.cli._options import ERROR, Reading, check_apart
 from vae_anomaly.cli._overlap import ahead, in_order
 from vae_anomaly.cli._print import note
+from vae_anomaly.cli._progress import progress
 from vae_anomaly.cli._rows import added_names, check_free
 from vae_anomaly.cli._scoring import Scorer, WholeRun
 from vae_anomaly.cli._tally import Outcome, Tally
 from vae_anomaly.decision.calibration import BatchRule
 from vae_anomaly.errors import OutputError, ParameterError
 from vae_anomaly.table import stream as table_stream
+from vae_anomaly.table.chunk import Place
 from vae_anomaly.table.csv_file import STANDARD_STREAM
 from vae_anomaly.table.io import check_target
 from vae_anomaly.table.passing import Passing, is_kept
@@ -137,8 +139,9 @@ def run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> 
                 if stored is not None and isinstance(stored.calibration.rule, BatchRule):
                     whole = WholeRun(_outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally()), stored)
                     scorer = Scorer(detector, stored, reading, wanted.bad_rows, whole)
-                with _saying_how_to_go_on(output, tally):
-                    _write(_outcomes(scorer, stream, tally), output, tally, _Bytes(stream, stored, wanted))
+                with _saying_how_to_go_on(output, tally), progress(names, tally.rows) as show:
+                    for _ in _written(_outcomes(scorer, stream, tally), output, tally, _Bytes(stream, stored, wanted)):
+                        show(tally.place or Place(), tally.rows, tally.alerts)
             output.finish()
     passed = tuple(name for name in stream.schema.names if name not in detector.schema_.names)
     return ScoredFiles(tally, detector, stored, passed)
@@ -148,7 +151,10 @@ def _outcomes(scorer: Scorer, stream: Stream, tally: Tally) -> Iterator[Outcome]
     return in_order(scorer, ahead(stream.chunks(tally.place)))
 
 
-def _write(outcomes: Iterator[Outcome], output: Unfinished | Passing, tally: Tally, form: _Bytes) -> None:
+def _written(
+    outcomes: Iterator[Outcome], output: Unfinished | Passing, tally: Tally, form: _Bytes
+) -> Iterator[Outcome]:
+    """The same chunks, written and counted."""
     for outcome in outcomes:
         first = tally.place is None
         none_yet = first or tally.bad_rows == ERROR  # an earlier run that would have stopped at a bad row met none
@@ -157,6 +163,7 @@ def _write(outcomes: Iterator[Outcome], output: Unfinished | Passing, tally: Tal
         tally.bad_rows = form.bad_rows
         tally.add(outcome)
         output.append(rows, rejected, tally.to_json())
+        yield outcome
 
 
 class _Bytes:
