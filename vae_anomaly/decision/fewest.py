@@ -145,8 +145,7 @@ def _next(judge: Judge, found: _Sets) -> tuple[Places, Booleans, Floats]:
     """Sets to grow from, and their scores: the best few of a row, or a larger one where many columns are needed."""
     of_best = found.parent == found.parent[found.first]
     gain = np.where(of_best, np.maximum(found.gain, 0.0), 0.0)
-    covered = np.cumsum(gain) - gain
-    needed = (gain > 0) & (covered - covered[found.first] < found.above / 2)
+    needed = (gain > 0) & (_covered(gain, found.rank) < found.above / 2)
     n_needed = np.bincount(found.row, needed)[found.row] if len(found.row) else np.zeros(0)
     size = found.chosen.sum(axis=1)
     few = (size < _ONE_BY_ONE) & (n_needed < _FEW)
@@ -157,6 +156,14 @@ def _next(judge: Judge, found: _Sets) -> tuple[Places, Booleans, Floats]:
     grown[(np.cumsum(single) - 1)[wanted], larger.column[wanted]] = True
     score = judge(row, grown) if len(row) else np.zeros(0)
     return np.append(best.row, row), np.append(best.chosen, grown, axis=0), np.append(best.score, score)
+
+
+def _covered(gain: Floats, rank: Places) -> Floats:
+    """Sum of the gains before each in its row: row by row, so that no other row has a part in its rounding."""
+    table = np.zeros((np.count_nonzero(rank == 0), rank.max(initial=0) + 1))
+    place = np.cumsum(rank == 0) - 1, rank
+    table[place] = gain
+    return np.asarray((np.cumsum(table, axis=1) - table)[place])
 
 
 def _pruned(judge: Judge, chosen: Booleans, score: Floats, threshold: Floats) -> tuple[Booleans, Floats]:
