@@ -96,7 +96,10 @@ def test_columns_of_different_lengths_are_refused(client):
 
 @pytest.mark.parametrize("body", [b"", b"amount\n", b"a,b\n1\n", b"a,a\n1,2\n", b"PK\x03\x04zip", b"a\n\xff\n"])
 def test_what_is_no_csv_is_refused(client, body):
-    refusal(client.send("/score", body, CSV), 400)
+    problem = refusal(client.send("/score", body, CSV), 400)
+    assert problem.error == "malformed_body"
+    assert problem.detail.startswith("The request body")
+    assert "--encoding" not in problem.detail
 
 
 def ipc(table, **options):

@@ -29,17 +29,8 @@ KEY = "over-the-wire"
 @pytest.fixture(scope="module")
 def process(calibrated_model):
     """The command as a shell runs it, and where it listens."""
-    command = [
-        sys.executable,
-        "-m",
-        "vae_anomaly",
-        "serve",
-        str(calibrated_model),
-        "--port",
-        "0",
-        "--read-seconds",
-        "1",
-    ]
+    options = ["--port", "0", "--read-seconds", "1"]
+    command = [sys.executable, "-m", "vae_anomaly", "serve", str(calibrated_model), *options]
     environment = {**os.environ, "VAE_ANOMALY_API_KEY": KEY, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603
         try:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from io import BytesIO
 
 import pyarrow as pa
 
-from vae_anomaly.errors import ParameterError
+from vae_anomaly.errors import FileFormatError, ParameterError
 from vae_anomaly.serving.arrow_stream import arrow_rows
 from vae_anomaly.serving.json_rows import json_rows
 from vae_anomaly.serving.problems import ProblemKind, RequestError, too_large
 from vae_anomaly.serving.wanted import WantedColumns
-from vae_anomaly.table.csv_file import CsvFile
+from vae_anomaly.table.csv_file import CsvFile, display_name
 from vae_anomaly.table.csv_text import CsvDialect, check_unique
 
 JSON, CSV, ARROW = "application/json", "text/csv", "application/vnd.apache.arrow.stream"
@@ -56,7 +57,7 @@ def read_rows(body: bytes, content_type: str, wanted: WantedColumns, most_rows: 
     RequestError
         Of another media type (415), malformed (400), too many rows (413), or without a wanted column (422).
     FileFormatError
-        It is no CSV text.
+        Two columns have one name.
 
     Examples
     --------
@@ -90,10 +91,17 @@ def _csv(body: bytes, charset: object, most_rows: int) -> pa.Table:
         dialect = CsvDialect(encoding=charset if isinstance(charset, str) else "utf-8")
     except ParameterError as error:
         raise RequestError(415, ProblemKind.MEDIA_TYPE, str(error)) from None
-    n_rows, tables = 0, []
-    for chunk in CsvFile(BytesIO(body), dialect).chunks(_CHUNK):
+    try:
+        return pa.concat_tables(_up_to(most_rows, CsvFile(BytesIO(body), dialect)))
+    except FileFormatError as error:  # in the words of a shell
+        text = str(error).replace(display_name("-"), _BODY, 1).replace("--encoding ", "charset=")
+        raise RequestError(400, ProblemKind.MALFORMED, text) from None
+
+
+def _up_to(most_rows: int, file: CsvFile) -> Iterator[pa.Table]:
+    n_rows = 0
+    for chunk in file.chunks(_CHUNK):
         n_rows += chunk.table.num_rows
         if n_rows > most_rows:
             raise too_large(f"Expected at most {most_rows:,} rows in a request, found more. Send them in parts.")
-        tables.append(chunk.table)
-    return pa.concat_tables(tables)
+        yield chunk.table
