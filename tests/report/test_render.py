@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_anomaly.report._payload import MOST_CHARACTERS, payload
+from vae_anomaly.report._visible import visible
 from vae_anomaly.report.render import _embedded, render
 
 MADE = datetime(2026, 3, 1, 9, 30)
@@ -81,6 +82,12 @@ def test_cells_are_text_as_they_are(page, report):
     assert report.scope.files[0] in text
 
 
+def test_no_cell_turns_the_text_after_it_round(made_by_hand):
+    text = render(made_by_hand(9, tuple(f"pay \u202e{i}\u2066 txt.exe" for i in range(8))), MADE)
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", text)
+    assert r"pay \u202e3\u2066 txt.exe too high" in text
+
+
 def test_nothing_is_loaded_from_anywhere(page):
     links = [
         value
@@ -120,7 +127,7 @@ def test_the_script_gets_what_the_report_has(page, report):
     assert data == payload(report) | {"printed": 200}
     cells = data["cells"][3]
     found = cells.get("values") or [cells["levels"][code] for code in cells["codes"]]
-    assert found == [alert.cells[3] for alert in report.alerts]
+    assert found == [visible(alert.cells[3]) for alert in report.alerts]
     assert len(found[1]) > 10_000
 
 

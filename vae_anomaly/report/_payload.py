@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from vae_anomaly.report._visible import all_visible
 from vae_anomaly.report.facts import History, Nearest, Report
 
 MOST_CHARACTERS = 100_000
@@ -29,7 +30,7 @@ def payload(report: Report) -> dict[str, Any]:
     alerts = report.alerts
     reasons = [reason for alert in alerts for reason in alert.reasons]
     of_cells = zip(*(alert.cells for alert in alerts), strict=True) if alerts else [[] for _ in report.columns]
-    return {
+    data = {
         "columns": [column.name for column in report.columns][: len(alerts[0].cells) if alerts else None],
         "cells": [_coded([_cut(cell) for cell in cells]) for cells in of_cells],
         "alerts": {name: [_plain(getattr(alert, name)) for alert in alerts] for name in _SIMPLE},
@@ -46,6 +47,7 @@ def payload(report: Report) -> dict[str, Any]:
         "segment": report.scope.segment,
         "calibrated": report.scope.calibrated,
     }
+    return {name: all_visible(values) for name, values in data.items()}
 
 
 def _coded(values: Sequence[Any]) -> dict[str, Any]:

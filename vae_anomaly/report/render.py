@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_anomaly.errors import MissingExtraError
 from vae_anomaly.report._payload import payload
+from vae_anomaly.report._visible import visible
 from vae_anomaly.report.facts import Report
 
 if TYPE_CHECKING:
@@ -80,7 +81,12 @@ def _environment() -> Environment:
 
     loader = PackageLoader("vae_anomaly.report", "templates")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(count=_count, nats=_nats, percent=percent)
     return environment
