@@ -54,7 +54,7 @@ def table(rows):
 
 
 def behavior(**changed):
-    params = {"windows": tuple(WINDOWS), "keys": ("shop", "card"), "coordinates": ("lat", "lon")}
+    params = {"features": "all", "windows": tuple(WINDOWS), "keys": ("shop", "card"), "coordinates": ("lat", "lon")}
     return BehaviorFeatures(("card", "shop"), "moment", "amount", **{**params, **changed})
 
 
@@ -229,7 +229,7 @@ def test_partial_fit_remembers_what_update_does():
 
 def test_days_of_many_customers_are_one_table():
     X = in_order(make_transactions(3_000, n_customers=60, n_days=60, random_state=1), "timestamp")
-    params = {"windows": ("1h", "7D"), "keys": ("merchant_id", "category"), "keep_columns": False}
+    params = {"features": "all", "windows": ("1h", "7D"), "keys": ("merchant_id", "category"), "keep_columns": False}
     whole = BehaviorFeatures(("customer_id", "terminal_id"), "timestamp", "amount", **params).fit_transform(X)
     stream = BehaviorFeatures(("customer_id", "terminal_id"), "timestamp", "amount", **params)
     days = [day for _, day in X.groupby(X["timestamp"].dt.date)]
@@ -244,7 +244,7 @@ def test_the_handbook_s_features_of_customers_come_out_of_its_raw_rows():
     columns = ["TRANSACTION_ID", "TX_DATETIME", "CUSTOMER_ID", "TX_AMOUNT"]
     raw = pd.read_parquet(DATA / "transactions_2018-06-01_2018-08-07.parquet", columns=columns)
     published = pd.read_parquet(DATA / "features_2018-07-11_2018-07-31.parquet").set_index("TRANSACTION_ID")
-    made = BehaviorFeatures("CUSTOMER_ID", "TX_DATETIME", "TX_AMOUNT", windows=("1D", "7D", "30D"))
+    made = BehaviorFeatures("CUSTOMER_ID", "TX_DATETIME", "TX_AMOUNT", windows=("1D", "7D", "30D"), features="all")
     found = made.fit_transform(raw).set_index("TRANSACTION_ID").loc[published.index]
     amount = found["TX_AMOUNT"]
     for days in (1, 7, 30):  # the Handbook counts the row itself too

@@ -37,7 +37,9 @@ def payments(n_rows=120, n_cards=4, seed=0, **columns):
 
 
 def behavior(**changed):
-    return BehaviorFeatures(**{"entities": "card_id", "time": "timestamp", "amount": "amount", **changed})
+    return BehaviorFeatures(
+        **{"entities": "card_id", "time": "timestamp", "amount": "amount", "features": "all", **changed}
+    )
 
 
 def numbers(rows):
@@ -66,7 +68,7 @@ def test_other_frames_come_back_as_they_are(convert):
 def test_an_array_has_columns_by_place():
     X = payments().drop(columns="shop")
     array = np.column_stack([X["card_id"], X["timestamp"].astype("datetime64[s]").astype(np.int64), X["amount"]])
-    found = BehaviorFeatures("x0", "x1", "x2", keep_columns=False).fit(array)
+    found = BehaviorFeatures("x0", "x1", "x2", features="all", keep_columns=False).fit(array)
     assert_equal(found.transform(array), behavior(keep_columns=False).fit_transform(X))
     assert not hasattr(found, "feature_names_in_")
     kept = BehaviorFeatures("x0", "x1", "x2").fit_transform(array)
@@ -103,6 +105,19 @@ def test_names_come_out_as_the_columns_do():
     assert names[:3] == ["amount", "shop", "card_id__count_2h"]
     assert {"card_id__amount_mean_7D", "card_id__shop_first", "card_id__km_per_hour", "timestamp__hour"} < set(names)
     assert not any("card_id_distinct" in name for name in names)
+
+
+def test_a_choice_of_features_changes_none_of_them():
+    X = payments(lat=48.0, lon=2.0)
+    columns = {"keys": ("shop",), "coordinates": ("lat", "lon")}
+    everything = behavior(**columns).fit_transform(X)
+    small = behavior(**columns, features="small").fit_transform(X)
+    assert not any(word in name for name in small for word in ("_sum_", "_std_", "_max_", "_z_", "since"))
+    for chosen in ("count", "z", "seconds_since_last", "first", "km_per_hour", "weekday"):
+        found = behavior(**columns, features=(chosen,), keep_columns=False).fit_transform(X)
+        assert len(found.columns) == (4 if chosen == "count" else 1)
+        assert_equal(found, everything[found.columns])
+    assert_equal(small, everything[small.columns])
 
 
 # Pipelines
@@ -328,7 +343,8 @@ def test_columns_must_be_those_of_fit():
         ({"entities": ("card_id", "card_id")}, "Got 'card_id' more than once"),
         ({"keys": ("amount",)}, "Got 'amount' more than once"),
         ({"coordinates": ("lat", "lon", "x")}, "must name two columns"),
-        ({"statistics": ("median",)}, "'statistics' parameter"),
+        ({"features": ("median",)}, "'features' parameter"),
+        ({"features": "many"}, "must be 'small' or 'all' or a tuple"),
         ({"delay": "-1D"}, "'delay' parameter"),
         ({"max_entities": 0}, "'max_entities' parameter"),
     ],

@@ -38,7 +38,7 @@ def payments(n_rows=300, n_cards=8, seed=0, start="2025-01-06"):
 
 
 def behavior(**changed):
-    params = {"windows": ("2h", "1D"), "keys": ("shop", "card"), "coordinates": ("lat", "lon")}
+    params = {"features": "all", "windows": ("2h", "1D"), "keys": ("shop", "card"), "coordinates": ("lat", "lon")}
     return BehaviorFeatures(("card", "shop"), "moment", "amount", **{**params, **changed})
 
 

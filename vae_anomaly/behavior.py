@@ -38,7 +38,7 @@ from vae_anomaly._behavior.computing import features
 from vae_anomaly._behavior.history import History
 from vae_anomaly._behavior.plan import Plan
 from vae_anomaly._behavior.rows import Batch
-from vae_anomaly._behavior.spec import STATISTICS, Spec
+from vae_anomaly._behavior.spec import Spec
 from vae_anomaly.errors import TableError
 from vae_anomaly.table.frames import Table, as_table
 
@@ -66,8 +66,10 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         Columns of what an entity does: merchants, countries, devices, categories. An entity may be a key of the others.
     coordinates : (str, str) or None, default=None
         Columns of latitude and longitude, in degrees, of where the transaction took place.
-    statistics : tuple of str, default=("count", "sum", "mean", "std", "max")
-        Which statistics each window has.
+    features : "small", "all" or tuple of str, default="small"
+        Which of the features below. "small" leaves out those marked *: a likelihood adds up what every column says, and
+        on three simulated sets of card payments these drowned more frauds than they found. With "small" the average
+        precision of `VAEDetector` was 0.25 on the Handbook's customers, 0.54 on Sparkov's cards.
     delay : str or None, default=None
         How long it takes until a row is known to later ones: "1D" has nothing of the last day seen, and each window end
         a day ago.
@@ -94,14 +96,16 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
     -----
     For each entity column E, amount A, window W and key K, with L the longest window:
 
-    - ``E__count_W``, ``E__A_sum_W``, ``E__A_mean_W``, ``E__A_std_W`` (with n − 1), ``E__A_max_W``: of the past rows.
-    - ``E__A_ratio_L``, ``E__A_z_L``: this amount over the entity's mean, and less it in standard deviations.
-    - ``E__seconds_since_last``: since the last row, however long ago.
+    - ``E__count_W``, ``E__A_mean_W``, and "sum"*, "std"* (with n − 1) and "max"* alike: of the past rows.
+    - ``E__A_ratio_L``: this amount over the entity's mean; ``E__A_z_L``*: less the mean, in standard deviations.
+    - ``E__seconds_since_last``*: since the last row, however long ago.
     - ``E__K_distinct_W``: different values; ``E__K_first``: 1 if the entity never had this one, else 0;
       ``E__K_share``: share of all its past rows that had it.
     - ``E__hour_share``: share of all its past rows in this hour of the day.
     - ``E__km_from_last``, ``E__km_per_hour``: from the last place, as the crow flies; at least a minute is reckoned.
     - ``TIME__hour`` (0 to 23), ``TIME__weekday`` (0 is Monday).
+
+    A tuple for `features` names them by their words: "count", "seconds_since_last", "hour".
 
     Where there is nothing to tell, the cell is missing (NaN): the mean of no rows, the deviation of one, the deviation
     from amounts that are all the same, the share of no past. Counts, and sums of no rows, are 0. A row without a time
@@ -123,7 +127,7 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
     >>> from vae_anomaly import BehaviorFeatures
     >>> moments = pd.to_datetime(["2025-01-06 09:00", "2025-01-06 09:30", "2025-01-06 12:00", "2025-01-07 08:00"])
     >>> payments = pd.DataFrame({"card": [7, 7, 8, 7], "moment": moments, "amount": [20.0, 40.0, 99.0, 900.0]})
-    >>> behavior = BehaviorFeatures("card", "moment", "amount")
+    >>> behavior = BehaviorFeatures("card", "moment", "amount", features=("count", "mean", "max", "ratio"))
     >>> rows = behavior.fit_transform(payments)
     >>> rows[["amount", "card__count_1D", "card__amount_mean_7D", "card__amount_ratio_30D"]]
        amount  card__count_1D  card__amount_mean_7D  card__amount_ratio_30D
@@ -150,7 +154,7 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         windows: tuple[str, ...] = ("1h", "1D", "7D", "30D"),
         keys: str | tuple[str, ...] = (),
         coordinates: tuple[str, str] | None = None,
-        statistics: tuple[str, ...] = STATISTICS,
+        features: str | tuple[str, ...] = "small",
         delay: str | None = None,
         allowed_lateness: str | None = None,
         max_entities: int | None = 1_000_000,
@@ -162,7 +166,7 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         self.windows = windows
         self.keys = keys
         self.coordinates = coordinates
-        self.statistics = statistics
+        self.features = features
         self.delay = delay
         self.allowed_lateness = allowed_lateness
         self.max_entities = max_entities

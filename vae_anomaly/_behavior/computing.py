@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vae_anomaly._behavior.history import HOUR, NEVER, History, Older, has_place, key_codes
 from vae_anomaly._behavior.moments import Floats, Moments, moments_of
 from vae_anomaly._behavior.rows import Batch, Rows
-from vae_anomaly._behavior.spec import Spec
+from vae_anomaly._behavior.spec import OF_AMOUNTS, Spec
 from vae_anomaly._behavior.timeline import Integers, Stretches, Timeline
 
 _SECOND, _HOUR = 1e6, 3.6e9  # microseconds
@@ -44,8 +44,10 @@ def features(spec: Spec, history: History, batch: Batch) -> dict[str, Floats]:
         places = batch.placed[past.places]
         for name, values in past.features(spec):
             found[f"{entity}__{name}"] = _scattered(values, places, batch.n_rows)
-    found[f"{spec.time}__hour"] = _scattered(batch.rows.hour, batch.placed, batch.n_rows)
-    found[f"{spec.time}__weekday"] = _scattered(batch.weekday, batch.placed, batch.n_rows)
+    if "hour" in spec.features:
+        found[f"{spec.time}__hour"] = _scattered(batch.rows.hour, batch.placed, batch.n_rows)
+    if "weekday" in spec.features:
+        found[f"{spec.time}__weekday"] = _scattered(batch.weekday, batch.placed, batch.n_rows)
     return found
 
 
@@ -98,41 +100,51 @@ class _Past:
     def features(self, spec: Spec) -> _Named:
         """Name and values, for the rows that are asked for."""
         windows = {window: self.timeline.past(length, self.delay) for window, length in spec.windows.items()}
-        if "count" in spec.statistics:
+        if "count" in spec.features:
             for window, past in windows.items():
                 yield f"count_{window}", past.length[self.asked].astype(np.float64)
         if spec.amount is not None:
             yield from self._of_amounts(spec.amount, spec, windows)
-        yield "seconds_since_last", self._since(self._last(np.arange(len(self.rows)), self._older.last)) / _SECOND
+        if "seconds_since_last" in spec.features:
+            last = self._last(np.arange(len(self.rows)), self._older.last)
+            yield "seconds_since_last", self._since(last) / _SECOND
         for key in spec.keys_of(self.entity):
-            yield from self._of_key(key, windows)
-        yield "hour_share", self._share(self._earlier(HOUR))
+            yield from self._of_key(key, spec, windows)
+        if "hour_share" in spec.features:
+            yield "hour_share", self._share(self._earlier(HOUR))
         if spec.coordinates is not None:
-            yield from self._of_places()
+            yield from self._of_places(spec)
 
     def _of_amounts(self, name: str, spec: Spec, windows: dict[str, Stretches]) -> _Named:
-        stretches = [past.of(self.asked) for past in windows.values()]
-        found = dict(zip(windows, moments_of(self.rows.numbers["amount"], stretches), strict=True))
-        for window, past in zip(windows, stretches, strict=True):
-            for statistic in spec.statistics:
-                if statistic != "count":
-                    yield f"{name}_{statistic}_{window}", _statistic(statistic, found[window], past)
-        window, amount = spec.longest[0], self.rows.numbers["amount"][self.asked]
-        usual = found[window]
-        mean = _statistic("mean", usual, past)
-        yield f"{name}_ratio_{window}", _quotient(amount, mean)
-        yield f"{name}_z_{window}", _quotient(amount - mean, usual.std())
+        statistics = [statistic for statistic in OF_AMOUNTS if statistic in spec.features]
+        longest = spec.longest[0]
+        needed = windows if statistics else {longest: windows[longest]}
+        stretches = {window: past.of(self.asked) for window, past in needed.items()}
+        found = moments_of(self.rows.numbers["amount"], list(stretches.values()))
+        for (window, past), moments in zip(stretches.items(), found, strict=True):
+            for statistic in statistics:
+                yield f"{name}_{statistic}_{window}", _statistic(statistic, moments, past)
+        amount, usual = self.rows.numbers["amount"][self.asked], found[list(stretches).index(longest)]
+        mean = _statistic("mean", usual, stretches[longest])
+        if "ratio" in spec.features:
+            yield f"{name}_ratio_{longest}", _quotient(amount, mean)
+        if "z" in spec.features:
+            yield f"{name}_z_{longest}", _quotient(amount - mean, usual.std())
 
-    def _of_key(self, key: str, windows: dict[str, Stretches]) -> _Named:
+    def _of_key(self, key: str, spec: Spec, windows: dict[str, Stretches]) -> _Named:
         codes = key_codes(self.rows, key)
         given = codes[self.asked] >= 0
-        for window, distinct in zip(windows, self.timeline.distinct(codes, list(windows.values())), strict=True):
-            yield f"{key}_distinct_{window}", distinct[self.asked].astype(np.float64)
+        if "distinct" in spec.features:
+            counts = self.timeline.distinct(codes, list(windows.values()))
+            for window, distinct in zip(windows, counts, strict=True):
+                yield f"{key}_distinct_{window}", distinct[self.asked].astype(np.float64)
         earlier = self._earlier(key)
-        yield f"{key}_first", np.where(given, earlier == 0, np.nan)
-        yield f"{key}_share", np.where(given, self._share(earlier), np.nan)
+        if "first" in spec.features:
+            yield f"{key}_first", np.where(given, earlier == 0, np.nan)
+        if "share" in spec.features:
+            yield f"{key}_share", np.where(given, self._share(earlier), np.nan)
 
-    def _of_places(self) -> _Named:
+    def _of_places(self, spec: Spec) -> _Named:
         placed = has_place(self.rows.numbers)
         row = np.maximum.accumulate(np.where(placed, np.arange(len(self.rows)), -1))
         last = self._last(row, self._older.place_time)
@@ -142,8 +154,10 @@ class _Past:
         ]
         here = [self.rows.numbers[axis][self.asked] for axis in ("latitude", "longitude")]
         distance = kilometres(*before, *here)
-        yield "km_from_last", distance
-        yield "km_per_hour", distance / (np.maximum(self._since(last), _SHORTEST_JOURNEY) / _HOUR)
+        if "km_from_last" in spec.features:
+            yield "km_from_last", distance
+        if "km_per_hour" in spec.features:
+            yield "km_per_hour", distance / (np.maximum(self._since(last), _SHORTEST_JOURNEY) / _HOUR)
 
     @cached_property
     def _whole(self) -> Stretches:

@@ -12,7 +12,16 @@ from vae_anomaly._params import Instance, Number, OneOf, Several, check_params
 from vae_anomaly.errors import ParameterError
 
 OWNER = "BehaviorFeatures"
-STATISTICS = ("count", "sum", "mean", "std", "max")
+OF_AMOUNTS = ("sum", "mean", "std", "max")
+ALL = (
+    *("count", *OF_AMOUNTS, "ratio", "z", "seconds_since_last", "distinct", "first", "share", "hour_share"),
+    *("km_from_last", "km_per_hour", "hour", "weekday"),
+)
+_LEFT_OUT = ("sum", "std", "max", "z", "seconds_since_last")
+SMALL = tuple(name for name in ALL if name not in _LEFT_OUT)
+"""What a likelihood gains by; `BehaviorFeatures` says how that was found."""
+
+_SETS = {"small": SMALL, "all": ALL}
 
 
 class Duration:
@@ -39,7 +48,7 @@ _RULES = {
     "windows": (Several(Duration()),),
     "keys": (_NAME, Several(_NAME, at_least=0)),
     "coordinates": (Several(_NAME, at_least=2), OneOf((None,))),
-    "statistics": (Several(OneOf(STATISTICS)),),
+    "features": (OneOf(tuple(_SETS)), Several(OneOf(ALL))),
     "delay": (Duration(), OneOf((None,))),
     "allowed_lateness": (Duration(), OneOf((None,))),
     "max_entities": (Number(1, integer=True), OneOf((None,))),
@@ -59,8 +68,8 @@ class Spec:
         Columns, or None.
     windows : dict of str to int
         Names of the windows, and their lengths in microseconds.
-    statistics : tuple of str
-        Of `STATISTICS`, in that order.
+    features : tuple of str
+        Of `ALL`, in that order.
     delay, lateness : int
         In microseconds.
     max_entities : int or None
@@ -75,7 +84,7 @@ class Spec:
     windows: Mapping[str, int]
     keys: tuple[str, ...]
     coordinates: tuple[str, str] | None
-    statistics: tuple[str, ...]
+    features: tuple[str, ...]
     delay: int
     lateness: int
     max_entities: int | None
@@ -94,6 +103,7 @@ class Spec:
         entities, keys = (_several(params[name]) for name in ("entities", "keys"))
         _check_roles(entities, keys, params)
         place = params["coordinates"]
+        wanted = _SETS[params["features"]] if isinstance(params["features"], str) else params["features"]
         return cls(
             entities,
             params["time"],
@@ -101,7 +111,7 @@ class Spec:
             {window: microseconds(window) for window in params["windows"]},
             keys,
             None if place is None else (place[0], place[1]),
-            tuple(name for name in STATISTICS if name in params["statistics"]),
+            tuple(name for name in ALL if name in wanted),
             microseconds(params["delay"]),
             microseconds(params["allowed_lateness"]),
             params["max_entities"],
