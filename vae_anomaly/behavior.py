@@ -397,13 +397,15 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         clock, spec = self.history_.clock, self._plan.spec
         if clock is None or not len(batch.rows):
             return
-        late = batch.rows.time < clock - spec.lateness
+        earliest = clock - spec.lateness
+        late = batch.rows.time < earliest
         if late.any():
             row = int(late.argmax())
-            moment, latest = (np.datetime64(int(tick), "us").item() for tick in (batch.rows.time[row], clock))
+            found, expected, latest = (
+                np.datetime64(int(tick), "us").item() for tick in (batch.rows.time[row], earliest, clock)
+            )
             raise TableError(
-                f"Column {spec.time!r}, row {batch.placed[row] + 1}: expected no time before {latest}, the latest that "
-                f"is remembered, less an allowed_lateness of {self.allowed_lateness}; found {moment}, and "
-                f"{int(late.sum())} such rows in all. Give rows in order of time: fit anew with all of them, split by "
-                "time instead of at random, or raise allowed_lateness."
+                f"Column {spec.time!r}, row {batch.placed[row] + 1}: expected no time before {expected}, as rows until "
+                f"{latest} are remembered; found {found}, and {int(late.sum())} such rows in all. Give rows in order "
+                "of time: fit anew with all of them, split by time instead of at random, or set allowed_lateness."
             )
