@@ -87,11 +87,11 @@ class Explained:
         The score of "iwae" is no sum over columns. Its shares are those of "reconstruction", and the line "rest" has
         what the bound differs by.
 
-        How often the first reason is the right one: one cell of a held-out row was replaced by another row's, or by a
-        number far out, in rows that alert for it. Over four kinds of tables, correlated, heavy-tailed and mixed ones
-        and simulated payments, the right column came first in 90 % of the rows with ``conditional=True``, in 84 % with
-        False, and in 76 % by the largest `column_surprisal`. Where a number is replaced by one that is usual elsewhere,
-        in the mixed tables, it was 83, 54 and 8 %.
+        How often the first reason is the right one: one cell of normal rows was made wrong, in three simulated tables
+        and three public ones, in rows that alert for it. Where a number is far out, its column came first in 99.7 % of
+        the rows with ``conditional=True`` and in 87 % with False; where a category is another row's, in 95 and 93 %;
+        where a number is usual by itself and wrong beside the others, in 89 and 75 %. Permutation SHAP of the same
+        score had 99.7, 73 and 51 %. ``python -m vae_anomaly.benchmark reasons`` measures it.
 
         Examples
         --------
