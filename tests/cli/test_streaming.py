@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -16,12 +17,13 @@ import time
 import warnings
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from vae_anomaly import CalibratedDetector, DiscoveryRate, FalseAlarmRate, VAEDetector
+from vae_anomaly.benchmark.streaming_hostile import odd_payments as payments
+from vae_anomaly.benchmark.streaming_hostile import problem, run_hostile
 from vae_anomaly.cli import _score_run
 from vae_anomaly.cli._overlap import ahead, in_order
 from vae_anomaly.cli.main import run
@@ -37,21 +39,6 @@ def call(*arguments):
     with pytest.raises(SystemExit) as leaving:
         run([str(argument) for argument in arguments])
     return leaving.value.code or 0
-
-
-def payments(n_rows, seed=0):
-    """Rows with what CSV finds hard: leading zeros, delimiters, quotes and line ends in cells, gaps."""
-    rng = np.random.default_rng(seed)
-    notes = np.array(["", "a, b", 'say "hi"', "two\nlines", "semi;colon", "Müller 🎉", "مرحبا"], dtype=object)
-    return pd.DataFrame(
-        {
-            "card": [f"{number:06d}" for number in rng.integers(0, 10**6, n_rows)],
-            "amount": [f"{value:.2f}" for value in rng.lognormal(3, 1, n_rows)],
-            "shop": rng.choice(["web", "pos", "phone"], n_rows),
-            "at": pd.Series(pd.date_range("2024-05-01", periods=n_rows, freq="7min")).dt.strftime("%Y-%m-%d %H:%M"),
-            "note": rng.choice(notes, n_rows),
-        }
-    )
 
 
 def text_of(frame, *, delimiter=",", line_end="\n", quoting=csv.QUOTE_MINIMAL, header=True):
@@ -420,93 +407,31 @@ def test_spreadsheet_safe_rows_are_written_anew(folder, tmp_path):
     assert read_table(out)["note"].to_pylist() == ["'=A1"] * 5
 
 
-HOSTILE = (
-    '"',
-    '""',
-    "\n",
-    "\r",
-    "\r\n",
-    ",",
-    ";",
-    "\0",
-    "\ufeff",
-    "\udce9",
-    " ",
-    "é",
-    "\t",
-    "0,",
-    ',"',
-    '",',
-    "\u2028",
-)
+def test_hostile_files_are_scored_rightly_or_refused_clearly():
+    counts = run_hostile(80)
+    assert counts["wrong"] == 0
+    assert min(counts[how] for how in ("scored", "rejected", "refused")) > 0
+    assert sum(counts[how] for how in ("scored", "rejected", "refused")) == 80
 
 
-def mutated(text, rng):
-    """The text with a few hostile pieces put in, taken out, doubled or cut."""
-    for _ in range(rng.integers(1, 4)):
-        place = int(rng.integers(0, len(text) + 1))
-        length = int(rng.integers(0, 12))
-        piece = str(rng.choice(np.array(HOSTILE, dtype=object)))
-        change = rng.integers(0, 4)
-        if change == 0:
-            text = text[:place] + piece + text[place:]
-        elif change == 1:
-            text = text[:place] + text[place + length :]
-        elif change == 2:
-            text = text[:place] + text[place : place + length] * 2 + text[place + length :]
-        else:
-            text = text[:place] + piece + text[place + length :]
-    return text
+def test_the_check_of_hostile_files_finds_what_is_wrong(folder, tmp_path):
+    out = tmp_path / "out.csv"
+    options = ("-o", out, "--bad-rows=skip")
+    assert call("score", folder / "model.vaea", folder / "payments.csv", *options) == 0
+    data, detector = (folder / "payments.csv").read_bytes(), VAEDetector.load(folder / "model.vaea")
+    assert problem(0, "", data, out, detector) is None
+    assert "neither scored nor rejected" in problem(0, "", data + b"1,2,web,2024-05-01 10:00,x\n", out, detector)
+    assert "never came" in problem(0, "", data.rsplit(b"\n", 2)[0], out, detector)
+    assert "not the row's" in problem(
+        0, "", data, changed(out, lambda text: re.sub(r"\d,false", "5,false", text)), detector
+    )
+    assert "exit code 7" in problem(7, "", data, out, detector)
+    assert "no clear error" in problem(3, "Traceback", data, tmp_path / "absent", detector)
 
 
-def test_hostile_files_are_scored_rightly_or_refused_clearly(folder, tmp_path, monkeypatch, capsys):
-    rng = np.random.default_rng(0)
-    detector = VAEDetector.load(folder / "model.vaea")
-    monkeypatch.setattr("vae_anomaly.detector.VAEDetector.load", lambda *_, **__: detector)
-    original = text_of(payments(12, 11))
-    source, out = tmp_path / "in.csv", tmp_path / "out.csv"
-    codes = []
-    for number in range(80):
-        data = mutated(original, rng).encode("utf-8", "surrogateescape")
-        source.write_bytes(data)
-        monkeypatch.setattr("vae_anomaly.table.stream.CHUNK_BYTES", int(rng.integers(50, 2_000)))
-        code = call("score", folder / "model.vaea", source, "-o", out, "--bad-rows=skip", "--force")
-        err = capsys.readouterr().err
-        codes.append(code)
-        if code in (0, REJECTED):
-            check_nothing_is_lost(data, out, detector)
-        else:
-            assert code == 3, (number, err)
-            assert "error: " in err
-            assert os.listdir(tmp_path) == ["in.csv"], number
-        for path in tmp_path.glob("out.csv*"):
-            path.unlink()
-    assert {0, 3, REJECTED} == set(codes)
-
-
-def check_nothing_is_lost(data, out, detector):
-    """Every record is scored as it is, or rejected as it is, by the standard library's own reader."""
-    text = data.decode("utf-8-sig", "backslashreplace").replace("\0", "\\0")
-    came = [cells for cells in csv.reader(io.StringIO(text, newline="")) if cells][1:]
-    with out.open(newline="", encoding="utf-8-sig") as file:
-        went = [cells for cells in csv.reader(file) if cells]
-    refused = [row["text"] for row in rejects(out.with_name("out.csv.rejects.csv"))]
-    aside = [next(csv.reader(io.StringIO(text, newline="")), []) for text in refused]
-    names = went[0][:-2]
-    both, scored, rejected = iter(came), iter(went[1:]), iter(aside)
-    score, refuse = next(scored, None), next(rejected, None)
-    for cells in both:
-        if score is not None and score[:-2] == cells:
-            score = next(scored, None)
-        else:
-            assert refuse == cells
-            refuse = next(rejected, None)
-    assert score is None
-    assert refuse is None
-    if len(went) > 1:
-        known = [(number, name) for number, name in enumerate(names) if name in detector.schema_.names]
-        table = pa.table({name: [row[number] or None for row in went[1:]] for number, name in known})
-        assert [float(row[-2]) for row in went[1:]] == detector.anomaly_score(table).tolist()
+def changed(path, change):
+    path.write_text(change(path.read_text()), newline="")
+    return path
 
 
 def test_work_is_done_in_order_and_errors_come_after_what_was_before():

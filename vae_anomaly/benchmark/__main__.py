@@ -15,6 +15,7 @@ from vae_anomaly.benchmark import (
     reasons_command,
     serving,
     speed,
+    streaming_command,
     thresholds_command,
 )
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
@@ -184,6 +185,9 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     served = commands.add_parser("serving", help="how fast the server answers another process, and whether rightly")
     serving.add_options(served)
     _add_output(served)
+    streamed = commands.add_parser("streaming", help="files of any size, runs that are stopped, and hostile files")
+    streaming_command.add_options(streamed)
+    _add_output(streamed)
     return parser
 
 

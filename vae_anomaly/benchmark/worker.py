@@ -25,7 +25,25 @@ def _peer_on_file(**options: Any) -> dict[str, Any]:
     return measure_peer(**options)
 
 
-TASKS: dict[str, Callable[..., dict[str, Any]]] = {"echo": _echo, "speed": _speed, "peer": _peer_on_file}
+def _in_memory(**options: Any) -> dict[str, Any]:
+    from vae_anomaly.benchmark.streaming import time_in_memory
+
+    return time_in_memory(**options)
+
+
+def _copy(**options: Any) -> dict[str, Any]:
+    from vae_anomaly.benchmark.streaming import time_copy
+
+    return time_copy(**options)
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "echo": _echo,
+    "speed": _speed,
+    "peer": _peer_on_file,
+    "in-memory": _in_memory,
+    "copy": _copy,
+}
 
 
 def main(task: str, options: str) -> None:
