@@ -11,6 +11,7 @@ import pytest
 
 from vae_anomaly.errors import ParameterError, SchemaWarning, TableError
 from vae_anomaly.table import inference
+from vae_anomaly.table.cells import Reading, canonical_text
 from vae_anomaly.table.columns import ColumnKind
 from vae_anomaly.table.layout import PartKind
 from vae_anomaly.table.schema import Schema
@@ -280,3 +281,24 @@ def test_codes_with_leading_zeros_are_text_without_a_word_about_it():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert Schema.infer(frame).columns[0].kind is ColumnKind.CATEGORICAL
+
+
+@pytest.mark.parametrize(
+    ("reading", "cells"),
+    [
+        (
+            Reading.NUMBER,
+            ["5.0", "5", "+5", "-0", "1e999", "9007199254740993", "0.1", "9223372036854775808", "x", None],
+        ),
+        (Reading.MOMENT, ["2024-05-01", "2024-99-99", "2024-05-01 09:30", "soon", None]),
+    ],
+)
+def test_what_a_text_means_does_not_depend_on_its_neighbours(reading, cells):
+    together = canonical_text(pa.array(cells), reading).to_pylist()
+    assert together == [canonical_text(pa.array([cell], pa.string()), reading)[0].as_py() for cell in cells]
+    assert together[:2] != cells[:2]  # something was rewritten, although a neighbour cannot be
+
+
+def test_equal_numbers_are_equal_texts():
+    spellings = ["5", "5.0", "+5", "05", "5e0", ".5e1"]
+    assert canonical_text(pa.array([*spellings, "1e999"]), Reading.NUMBER).to_pylist() == ["5"] * 6 + ["inf"]

@@ -22,6 +22,8 @@ TRUE_WORDS, FALSE_WORDS = ("true", "yes", "on", "t", "y"), ("false", "no", "off"
 MOMENT = pa.timestamp("us")
 _LARGE_WHOLE = 2.0**53  # beyond it a float no longer tells neighbouring integers apart
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_INTEGER = r"^-?[0-9]{1,19}$"
+_NO_INTEGER = r"^[+-]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?[0-9]+[eE][+-]?[0-9]+$|^\+[0-9]+$"
 _CODE = r"^[+-]?(0[0-9xX]|[0-9]{20})"
 _DECIMAL_COMMA = r"^[+-]?[0-9]+(\.[0-9]{3})*,[0-9]+$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}.*)?$"
@@ -156,7 +158,8 @@ def canonical_text(cells: Any, reading: Reading) -> Any:
     if is_text(kind):
         text = clean_text(cells)
         if reading is Reading.NUMBER:
-            return _rewrite(text, _NUMBER, lambda part: _number_text(read_numbers(part)))
+            text = _rewrite(text, _NO_INTEGER, lambda part: _number_text(_text_to_floats(part)))
+            return _rewrite(text, _INTEGER, lambda part: _text_to_integers(part).cast(pa.large_string()))
         if reading is Reading.MOMENT:
             return _rewrite(text, _DATE, lambda part: read_moments(part).cast(pa.large_string()))
         return _truth_text(text) if reading is Reading.TRUTH else text
@@ -268,9 +271,20 @@ def _truth_text(text: Any, true: tuple[str, ...] = TRUE_WORDS, false: tuple[str,
 
 
 def _rewrite(text: Any, pattern: str, convert: Callable[[Any], Any]) -> Any:
-    """Replace the texts that match and convert; leave the others."""
+    """Replace the texts that match and convert; leave the others, whatever stands beside them."""
     matching = pc.fill_null(pc.match_substring_regex(text, pattern), False)
     chosen = text.filter(matching)
-    if not len(chosen) or not _works(convert, chosen):
+    if not len(chosen):
         return text
-    return pc.replace_with_mask(text, matching, convert(chosen))
+    values = pc.unique(chosen)
+    written = pa.chunked_array(_converted(values, convert), type=pa.large_string())
+    return pc.replace_with_mask(text, matching, written.take(pc.index_in(chosen, values)).combine_chunks())
+
+
+def _converted(text: Any, convert: Callable[[Any], Any]) -> list[Any]:
+    """Each text converted, or as it is if it does not convert: halved until one of these is alone."""
+    try:
+        return [convert(text)]
+    except (pa.ArrowInvalid, UnreadableCellError):
+        middle = len(text) // 2
+        return [text] if not middle else _converted(text[:middle], convert) + _converted(text[middle:], convert)
