@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from vae_anomaly.table.columns import ColumnKind
     from vae_anomaly.table.schema import Schema
     from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
+    from vae_anomaly.training.parallel import data_parallel
 
 _HOMES = {
     "_adapters": ("PyODAdapter",),
@@ -97,6 +98,7 @@ _HOMES = {
     "table.columns": ("ColumnKind",),
     "table.schema": ("Schema",),
     "training.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "Evaluation", "History", "ProgressBar"),
+    "training.parallel": ("data_parallel",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -146,6 +148,7 @@ __all__ = [
     "__version__",
     "alert_drivers",
     "alert_patterns",
+    "data_parallel",
     "fetch_creditcard",
     "load_transactions",
     "make_transactions",

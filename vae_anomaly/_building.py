@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from operator import itemgetter
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vae_anomaly._params import to_json
 from vae_anomaly._rules import rows_of_an_exemplar, step_budget, trim_shares
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.latent import Posterior
@@ -17,8 +19,25 @@ from vae_anomaly.model.network import NetworkConfig, TabularVAE
 from vae_anomaly.model.objective import posterior
 from vae_anomaly.table.layout import EncodedTable, Layout
 from vae_anomaly.training.device import training_dtype
-from vae_anomaly.training.rows import RowMeasure, RowSource
+from vae_anomaly.training.parallel import Processes
+from vae_anomaly.training.rows import RowMeasure, RowSource, row_hashes
 from vae_anomaly.training.trainer import TrainingConfig
+
+_ONES_OWN = ("callbacks", "verbose", "device", "random_state")
+"""Parameters that may differ between processes that train together; they share the first one's seed."""
+
+
+def check_alike(processes: Processes, detector: Any, table: EncodedTable, measure: RowMeasure, seed: int) -> None:
+    """Raise a `ParameterError` unless all processes have the same rows, in any order, and the same parameters."""
+    if processes.is_alone:
+        return
+    own = {name: to_json(value) for name, value in detector.get_params(deep=False).items() if name not in _ONES_OWN}
+    rows = np.sort(row_hashes(table, seed)).tobytes() + np.float64(measure.total).tobytes()
+    processes.check_alike({"parameters": _digest(repr(own).encode()), "rows": _digest(rows)})
+
+
+def _digest(content: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(content).digest()[:7])
 
 
 def new_model(detector: Any, layout: Layout, table: EncodedTable, measure: RowMeasure, seed: int) -> TabularVAE:

@@ -15,7 +15,7 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from vae_anomaly._building import exemplar_candidates, new_model, remember_exemplars, training_config
+from vae_anomaly._building import check_alike, exemplar_candidates, new_model, remember_exemplars, training_config
 from vae_anomaly._explaining import Explained
 from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
@@ -45,6 +45,7 @@ from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Callback
 from vae_anomaly.training.device import choose_device, exact_products, few_threads, fits
+from vae_anomaly.training.parallel import Processes
 from vae_anomaly.training.rows import ResidentRows, RowMeasure, StreamedRows
 from vae_anomaly.training.trainer import Trainer, TrainingResult
 
@@ -351,11 +352,13 @@ class VAEDetector(Explained, NearestNormal, CallbackSupportMixin, OutlierMixin, 
     ) -> None:
         """Encode the rows, train the network (a new one for None), and take what is fitted from the rows."""
         table = encoded(schema, X)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        processes = Processes.here()
+        seed = processes.of_first(int(check_random_state(self.random_state).randint(2**31 - 1)))
         device = choose_device(self.device)
         n_members = model.config.n_members if model else self.n_members  # a network that goes on keeps its members
         measure = RowMeasure(table, weight, n_members, self.validation_fraction, seed)
         check_row_count(measure.total)
+        check_alike(processes, self, table, measure, seed)
         fitted = table[measure.sample(_FIT_ROWS).numpy()]
         history = [] if model is None else list(self.history_)
         head = self.known_head_ if context is None and model is not None else None  # partial_fit keeps it
@@ -378,7 +381,7 @@ class VAEDetector(Explained, NearestNormal, CallbackSupportMixin, OutlierMixin, 
         tasks = SklearnTasks(self, context) if context is not None else None
         with (
             few_threads(device, max(self.hidden)),
-            Watching(self.callbacks, self.patience, self.verbose, tasks) as watching,
+            Watching(self.callbacks, self.patience, self.verbose and processes.is_first, tasks) as watching,
         ):
             # A copy, because training that goes on may fail or be interrupted, and the fitted weights must survive it.
             model = copy.deepcopy(model) if model else new_model(self, schema.layout(), table, measure, seed)
@@ -387,7 +390,7 @@ class VAEDetector(Explained, NearestNormal, CallbackSupportMixin, OutlierMixin, 
             candidates = exemplar_candidates(self, model, rows, measure)
             held_out = next(rows.batches(measure.held_out()[None]))
             config = training_config(self, n_steps, learning_rate, measure.total, device)
-            result = Trainer(model, rows, measure, config, seed).run(watching.callbacks, save)
+            result = Trainer(model, rows, measure, config, seed, processes).run(watching.callbacks, save)
         finish(self, model, result)
 
     def _finish(

@@ -97,13 +97,20 @@ class Elbo:
         return self.log_likelihood.sum(-1) - self.beta * self.kl
 
 
-def training_elbo(model: TabularVAE, batch: Batch, beta: float, noise: Noise, generator: torch.Generator) -> Elbo:
-    """One-sample estimate of the ELBO of the clean rows, seen through corrupted ones."""
+def training_elbo(
+    model: TabularVAE, batch: Batch, beta: float, noise: Noise, generator: torch.Generator, own: slice = slice(None)
+) -> Elbo:
+    """One-sample estimate of the ELBO of the clean rows, seen through corrupted ones.
+
+    Of the `own` rows alone, with the noise that they have in the whole batch.
+    """
     members, n_rows = model.config.n_members, batch.codes.shape[1]
     s = noise.levels((members, n_rows, 1), generator)
-    q: Posterior = model.encoder(noise.corrupt(batch, s, generator), s)
-    z = q.sample(torch.randn(q.mu.shape, generator=generator, device=q.mu.device))
-    return Elbo(model.decoder(z).log_prob(batch), q.kl(), beta)
+    corrupted = noise.corrupt(batch, s, generator)
+    epsilon = torch.randn((members, n_rows, model.config.latent), generator=generator, device=generator.device)
+    q: Posterior = model.encoder(corrupted.map(lambda block: block[:, own]), s[:, own])
+    z = q.sample(epsilon[:, own])
+    return Elbo(model.decoder(z).log_prob(batch.map(lambda block: block[:, own])), q.kl(), beta)
 
 
 def mean_elbo(model: TabularVAE, batch: Batch, beta: float) -> Elbo:

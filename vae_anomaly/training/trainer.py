@@ -19,11 +19,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from vae_anomaly.errors import DeviceWarning, TrainingError, TrainingWarning
+from vae_anomaly.errors import DeviceWarning, ParameterError, TrainingError, TrainingWarning
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.objective import Noise, mean_elbo, posterior, training_elbo
 from vae_anomaly.training.callbacks import Callback, Evaluation
+from vae_anomaly.training.parallel import ALONE, Processes
 from vae_anomaly.training.rows import RowMeasure, RowSource
 
 Save = Callable[["TabularVAE", "TrainingResult", "str | os.PathLike[str]"], None]
@@ -181,12 +182,21 @@ class Trainer:
         How to train.
     seed : int
         Of the draws and of the noise.
+    processes : Processes
+        Those that train together, each with the same model, rows and seed.
     """
 
     def __init__(
-        self, model: TabularVAE, rows: RowSource, measure: RowMeasure, config: TrainingConfig, seed: int
+        self,
+        model: TabularVAE,
+        rows: RowSource,
+        measure: RowMeasure,
+        config: TrainingConfig,
+        seed: int,
+        processes: Processes = ALONE,
     ) -> None:
-        self.model, self.rows, self.measure, self.config = model, rows, measure, config
+        _check_shares(config, processes)
+        self.model, self.rows, self.measure, self.config, self._processes = model, rows, measure, config, processes
         self.average = copy.deepcopy(model).requires_grad_(False)
         self._draws = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(device=model.device).manual_seed(seed)
@@ -226,12 +236,14 @@ class Trainer:
                 Evaluation(self._step, self.config.n_steps, train_elbo, held_out.mean().item(), self._rate(), seconds)
             )
             keep = partial(self._save, save, history, n_rollbacks)
-            votes = [callback.on_evaluation(history[-1], keep) for callback in callbacks]
-            stopped = any(votes)
+            asked = callbacks if self._processes.is_first else ()
+            votes = [callback.on_evaluation(history[-1], keep) for callback in asked]
+            stopped = bool(self._processes.of_first(any(votes)))
         if not history:
             raise TrainingError(
                 "The loss was never finite. Look for columns with extreme values, or lower learning_rate."
             )
+        self._processes.copy_first([self._best, *self._best_weights.values()])
         self.model.load_state_dict(self._best_weights)
         result = self._result(self.model, history, n_rollbacks, stopped)
         _warn_if_useless(result)
@@ -259,7 +271,8 @@ class Trainer:
             for batch in self._trimmed(batches):
                 total += self._fit_in_memory(batch)
                 self._step += 1
-        return total.item() / n_steps
+        self._processes.copy_first([*self._parameters, *self._averages])
+        return self._processes.summed(total).item() / n_steps
 
     @torch.no_grad()
     def _trimmed(self, batches: list[Batch]) -> list[Batch]:
@@ -271,12 +284,19 @@ class Trainer:
         if not max(self.config.trim, self.config.trim_far_out):
             return batches
         rows = Batch(*(torch.cat(blocks, dim=1) for blocks in zip(*map(Batch.blocks, batches), strict=True)))
-        elbo = mean_elbo(self.average, rows, self.config.beta).total
+        elbo = self._judged(rows)
         self._trim = max(self.config.trim, min(self.config.trim_far_out, far_out(elbo)))
         n_rows = batches[0].codes.shape[1]
         n_kept = n_rows - round(self._trim * n_rows)
         kept = [judged.topk(n_kept, dim=1).indices.sort().values for judged in torch.split(elbo, n_rows, dim=1)]
         return [batch.rows_of_members(index) for batch, index in zip(batches, kept, strict=True)]
+
+    def _judged(self, rows: Batch) -> Float[Tensor, "members rows"]:
+        """The ELBO of rows under the averaged weights."""
+        n_rows = rows.codes.shape[1]
+        own = self._processes.share(n_rows)
+        elbo = mean_elbo(self.average, rows.map(lambda block: block[:, own]), self.config.beta).total
+        return self._processes.gathered(elbo, n_rows)
 
     def _fit_in_memory(self, batch: Batch) -> Tensor:
         """One step, with half the rows whenever the device's memory does not hold them."""
@@ -284,6 +304,11 @@ class Trainer:
             try:
                 return self._update(batch.map(lambda block: block[:, : self._batch_size]))
             except torch.OutOfMemoryError as error:
+                if not self._processes.is_alone:  # the others may have memory left, and would go on with larger batches
+                    raise TrainingError(
+                        f"The batch of process {self._processes.rank} does not fit in its device's memory. Use more "
+                        "processes, a lower batch_size, fewer members, or a lower max_categories."
+                    ) from error
                 if self._batch_size == 1:
                     raise TrainingError(
                         "One row for each member does not fit in the device's memory. "
@@ -295,15 +320,17 @@ class Trainer:
                 warnings.warn(message, DeviceWarning, stacklevel=2)
 
     def _update(self, batch: Batch) -> Tensor:
-        """One optimiser step and one step of the average; returns the batch's mean ELBO."""
-        config = self.config
+        """One optimiser step and one step of the average; returns this process's part of the batch's mean ELBO."""
+        config, n_rows = self.config, batch.codes.shape[1]
+        own = self._processes.share(n_rows)
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
         with self._precision():
-            elbo = training_elbo(self.model, batch, config.beta, config.noise, self._noise).total
-        row_mean = elbo.mean(-1)
+            elbo = training_elbo(self.model, batch, config.beta, config.noise, self._noise, own).total
+        row_mean = elbo.mean(-1) * (elbo.shape[1] / n_rows)
         self._optimizer.zero_grad()
         (-row_mean.sum()).backward()  # type: ignore[no-untyped-call]
+        self._processes.sum_gradients(self._parameters)
         torch.nn.utils.clip_grad_norm_(self._parameters, config.clip * math.sqrt(self.model.config.n_members))
         self._optimizer.step()
         decay = min(config.ema, (1 + self._step) / (10 + self._step))
@@ -399,6 +426,16 @@ class Trainer:
             model = copy.deepcopy(self.model)
             model.load_state_dict(self._best_weights)
             save(model, self._result(model, history, n_rollbacks, stopped=False), path)
+
+
+def _check_shares(config: TrainingConfig, processes: Processes) -> None:
+    n_kept = config.batch_size - round(max(config.trim, config.trim_far_out) * config.batch_size)
+    if n_kept < processes.size:
+        raise ParameterError(
+            f"The 'batch_size' parameter must leave a row of each batch for each of {processes.size} processes. Got "
+            f"{config.batch_size} instead, of which {n_kept} may be left to learn from: raise it, or use fewer "
+            "processes."
+        )
 
 
 def _weights(model: TabularVAE) -> dict[str, Tensor]:
