@@ -20,16 +20,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vae_anomaly import CalibratedDetector, DiscoveryRate, FalseAlarmRate, VAEDetector
 from vae_anomaly.benchmark.streaming_hostile import odd_payments as payments
 from vae_anomaly.benchmark.streaming_hostile import problem, run_hostile
 from vae_anomaly.cli import _score_run
 from vae_anomaly.cli._overlap import ahead, in_order
+from vae_anomaly.cli._sample import sampled
 from vae_anomaly.cli.main import run
 from vae_anomaly.cli.score import REJECTED
 from vae_anomaly.errors import TrainingWarning
-from vae_anomaly.table.io import read_table
+from vae_anomaly.table.io import read_table, write_table
 
 COLUMNS = ["card", "amount", "shop", "at", "note"]
 
@@ -466,3 +469,60 @@ def test_compressed_input_that_is_cut_short_is_no_success(folder, tmp_path):
     (tmp_path / "in.csv.gz").write_bytes(gzip.compress((folder / "payments.csv").read_bytes())[:-20])
     assert call("score", folder / "model.vaea", tmp_path / "in.csv.gz", "-o", tmp_path / "out.csv") == 3
     assert os.listdir(tmp_path) == ["in.csv.gz"]
+
+
+@given(st.integers(1, 60), st.integers(1, 70), st.lists(st.integers(1, 59), max_size=4))
+@settings(max_examples=60)
+def test_a_sample_depends_on_the_rows_and_not_on_their_chunks(n_rows, n_drawn, cuts):
+    table = pa.table({"n": range(n_rows)})
+    edges = sorted({0, n_rows, *(cut for cut in cuts if cut < n_rows)})
+    parts = [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
+    drawn, n_seen = sampled(parts, n_drawn, seed=3)
+    numbers = drawn["n"].to_pylist()
+    assert n_seen == n_rows
+    assert len(numbers) == min(n_drawn, n_rows)
+    assert numbers == sorted(set(numbers))
+    assert numbers == sampled([table], n_drawn, seed=3)[0]["n"].to_pylist()
+
+
+def test_every_row_is_as_likely_to_be_drawn():
+    tables = pa.table({"n": range(40)}).to_batches(max_chunksize=7)
+    counts = np.zeros(40)
+    for seed in range(1_000):
+        counts[sampled(tables, 10, seed)[0]["n"].to_numpy()] += 1
+    assert counts.sum() == 10_000
+    assert np.abs(counts / 1_000 - 0.25).max() < 4.5 * np.sqrt(0.25 * 0.75 / 1_000)
+
+
+def test_a_fit_on_a_larger_file_is_one_on_the_rows_drawn(folder, tmp_path, capsys, small_chunks):
+    options = ["--max-steps=20", "--members=1", "--id=note", "--kind=shop=categorical", "--json", "--seed=5"]
+    fit = ["fit", folder / "payments.csv", "-o", tmp_path / "drawn.vaea", *options, "--max-rows", "400"]
+    assert call(*fit) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["rows"], json.loads(out)["rows_in_files"]) == (400, 600)
+    assert "600 rows, of which 400 were drawn" in err
+    rows, _ = sampled([read_table(folder / "payments.csv")], 400, seed=5)
+    write_table(rows, tmp_path / "rows.csv")
+    assert call("fit", tmp_path / "rows.csv", "-o", tmp_path / "same.vaea", *options) == 0
+    assert "rows_in_files" not in json.loads(capsys.readouterr().out)
+    table = read_table(folder / "payments.csv")
+    one, other = (VAEDetector.load(tmp_path / f"{name}.vaea").anomaly_score(table) for name in ("drawn", "same"))
+    assert (one == other).all()
+
+
+def test_a_calibration_in_chunks_is_that_of_the_whole(folder, tmp_path, monkeypatch, capsys):
+    wish = ["--alerts-per-day", "5", "--time-column", "at", "--segment-column", "shop", "--min-segment-rows", "100"]
+    for size in (900, 1 << 23):
+        monkeypatch.setattr("vae_anomaly.table.stream.CHUNK_BYTES", size)
+        out = tmp_path / f"{size}.vaea"
+        assert call("calibrate", folder / "model.vaea", folder / "payments.csv", *wish, "-o", out, "--json") == 0
+    one, other = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert one["report"] == other["report"]
+    assert one["report"]["n_rows"] == 600
+
+
+def test_a_cell_that_cannot_be_read_is_told_by_its_line_in_calibrate_too(folder, with_bad_rows, small_chunks, capsys):
+    lines = with_bad_rows.read_text().splitlines()
+    with_bad_rows.write_text("\n".join(line for n, line in enumerate(lines) if n not in (5, 17)))
+    assert call("calibrate", folder / "model.vaea", with_bad_rows, "--contamination-share=0.1", "--force") == 3
+    assert "bad.csv, line 39: expected a number in column 'amount'" in capsys.readouterr().err

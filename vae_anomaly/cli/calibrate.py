@@ -27,12 +27,15 @@ from vae_anomaly.cli.inspect import calibration_facts
 from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.decision.calibration import ThresholdRule
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.detector import VAEDetector
+    from vae_anomaly.table.stream import Stream
 
 _WISH = "The wish: one of them"
 _WITH = "What goes with some of them"
@@ -67,6 +70,12 @@ class Columns:
     contamination: float | None = None
     half_life: float | None = None
     min_segment_rows: int = 200
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that are needed beside the scores."""
+        names = (self.label, self.time, self.amount, self.segment)
+        return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def calibrate(
@@ -280,12 +289,14 @@ def calibrate_file(
     force: bool = False,
 ) -> StoredCalibration:
     """Read, score, calibrate, write; return the calibration."""
+    from vae_anomaly.cli._rows import check_columns
     from vae_anomaly.table.io import check_target
 
     if output is not None:
         check_target(output, force=force)
     check_model_target(output or model, files)
-    table = reading.tables(files)
+    stream = reading.stream(files)
+    check_columns(stream.schema.empty_table(), columns.named)
     from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.artifact import read_artifact, write_artifact
     from vae_anomaly.decision.segments import calibrate_segments
@@ -293,9 +304,10 @@ def calibrate_file(
 
     artifact = read_artifact(model)
     detector = VAEDetector.load(model, device=device)
-    if table.num_rows == detector.schema_.n_rows:
-        note(f"the model was trained on {table.num_rows:,} rows too: if on these, calibrate on others")
-    rows = calibration_rows(detector, table, columns, reading)
+    score, beside = _scored(detector, stream, columns, reading)
+    if len(score) == detector.schema_.n_rows:
+        note(f"the model was trained on {len(score):,} rows too: if on these, calibrate on others")
+    rows = calibration_rows(score, beside, columns, reading)
     calibration = calibrate_segments(rule, rows, columns.min_segment_rows)
     calibration = replace(calibration, guarantee=calibration.guarantee.with_remarks(_TRUST))
     stored = StoredCalibration(calibration, columns.segment, columns.min_segment_rows, columns.contamination)
@@ -304,11 +316,30 @@ def calibrate_file(
     return stored
 
 
-def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, reading: Reading) -> CalibrationRows:
-    """The scores of the rows, and what the columns say of them."""
+def _scored(
+    detector: VAEDetector, stream: Stream, columns: Columns, reading: Reading
+) -> tuple[NDArray[np.float64], pa.Table]:
+    """The scores of all rows, and their cells in the columns that options name: no more is kept of them."""
+    import numpy as np
+    import pyarrow as pa
+
+    from vae_anomaly.cli._overlap import ahead, in_order
+    from vae_anomaly.cli._scoring import Scorer
+
+    scores, beside = [], []
+    for outcome in in_order(Scorer(detector, None, reading), ahead(stream.chunks())):
+        scores.append(outcome.score)
+        beside.append(outcome.chunk.table.select(columns.named))
+    return np.concatenate(scores), pa.concat_tables(beside)
+
+
+def calibration_rows(
+    score: NDArray[np.float64], table: pa.Table, columns: Columns, reading: Reading
+) -> CalibrationRows:
+    """The scores of rows, and what the columns say of them."""
     from datetime import timedelta
 
-    from vae_anomaly.cli._rows import amounts, anomaly_scores, segments, times
+    from vae_anomaly.cli._rows import amounts, segments, times
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.decision.conformal import recency_weights
 
@@ -321,7 +352,6 @@ def calibration_rows(detector: VAEDetector, table: pa.Table, columns: Columns, r
         "amount": amounts(table, columns.amount, reading) if columns.amount else None,
         "group": segments(table, columns.segment) if columns.segment else None,
     }
-    score = anomaly_scores(detector, table, reading)
     return CalibrationRows.from_arrays(score, time=time, weight=weight, contamination=columns.contamination, **beside)
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = "Columns and rows"
 _TRAINING = "Training"
+MOST_ROWS = 2_000_000
+"""Rows that a fit takes of larger files: far more than it needs, and few enough for the memory of most machines."""
 
 
 def fit(
@@ -84,6 +86,15 @@ def fit(
             rich_help_panel=_COLUMNS,
         ),
     ] = None,
+    max_rows: Annotated[
+        int,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Most rows to hold in memory: of more, so many are drawn by the seed, all alike.",
+            rich_help_panel=_COLUMNS,
+        ),
+    ] = MOST_ROWS,
     contamination: Annotated[
         str,
         typer.Option(
@@ -127,7 +138,7 @@ def fit(
     reading = Reading(delimiter, encoding, decimal, no_header)
     aside = hold_out_of(hold_out, hold_out_to, time_column)
     chosen: dict[str, Any] = {"label": label, "train_on": train_on, "drop": drop or ()}
-    summary = fit_files(files, output, settings, reading, aside=aside, force=force, **chosen)
+    summary = fit_files(files, output, settings, reading, aside=aside, force=force, max_rows=max_rows, **chosen)
     if as_json:
         emit_json(summary)
     elif not quiet:
@@ -142,15 +153,22 @@ def fit_files(
     *,
     aside: HoldOut | None = None,
     force: bool = False,
+    max_rows: int = MOST_ROWS,
     **chosen: Any,
 ) -> dict[str, Any]:
     """Read, hold out, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`."""
     from vae_anomaly.cli._rows import training_rows
+    from vae_anomaly.cli._sample import sampled
     from vae_anomaly.table.io import check_target, write_table
 
     check_target(output, force=force)
     check_model_target(output, files)
-    table = reading.tables(files)
+    table, n_seen = sampled(
+        (chunk.table for chunk in reading.stream(files).chunks()), max_rows, settings.get("random_state", 0)
+    )
+    drawn = {"rows_in_files": n_seen} if n_seen > table.num_rows else {}
+    if drawn:
+        note(f"the files have {n_seen:,} rows, of which {table.num_rows:,} were drawn by the seed (--max-rows)")
     held_out = None
     if aside is not None:
         aside.check_target(output, files, force=force)
@@ -164,7 +182,7 @@ def fit_files(
         write_table(held_out, aside.path, force=force)
         note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
     detector.save(output, overwrite=force)
-    return {"model": str(output), **summarise(detector, rows)}
+    return {"model": str(output), **summarise(detector, rows), **drawn}
 
 
 def summarise(detector: VAEDetector, rows: pa.Table) -> dict[str, Any]:
