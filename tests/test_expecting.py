@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vae_anomaly._expecting import _CYCLES, _of_angle, _of_code, expected, mixture_quantile
+from vae_anomaly._expecting import _CYCLES, _of_angle, _of_code, expected, mixture_quantile, number_edges
 from vae_anomaly.model.explaining import Outlook
 from vae_anomaly.table.cells import Reading
 from vae_anomaly.table.columns import CategoricalColumn, DatetimeColumn, NumericColumn
@@ -20,13 +20,25 @@ def table(values=(), angles=(), codes=(), n_rows=1):
     return EncodedTable(*(np.array(cells, dtype).reshape(n_rows, -1) for cells, dtype in blocks))
 
 
-@given(st.integers(0, 500), st.floats(0.01, 0.99), st.floats(2, 30))
+@given(st.integers(0, 500), st.floats(0.01, 0.99), st.floats(2, 30) | st.just(3.0))
 def test_so_much_of_the_mixture_lies_below_its_quantile(seed, probability, dof):
     rng = np.random.default_rng(seed)
     location, scale = rng.normal(0, 3, (5, 3)), rng.gamma(2, 1, (5, 3)) + 0.05
-    found = mixture_quantile(location, scale, dof, probability)
-    below = stats.t.cdf(found[:, None], dof, location, scale).mean(axis=1)
-    np.testing.assert_allclose(below, probability, atol=1e-9)
+    median, found = mixture_quantile(location, scale, dof, [0.5, probability])
+    for quantile, wanted in ((median, 0.5), (found, probability)):
+        below = stats.t.cdf(quantile[:, None], dof, location, scale).mean(axis=1)
+        np.testing.assert_allclose(below, wanted, atol=1e-8)
+
+
+def test_numbers_have_their_edges_whatever_is_asked_about_beside_them():
+    rng = np.random.default_rng(0)
+    layout = Layout(("a", "b"), number("a").parts(0) + number("b").parts(1))
+    sizes = (4, 2)
+    parts = [Outlook(i, np.arange(n), (rng.normal(size=(n, 3)), rng.gamma(2, 1, (n, 3)))) for i, n in enumerate(sizes)]
+    together = number_edges(parts, layout, 3.0)
+    for part in parts:
+        np.testing.assert_array_equal(together[part.part], number_edges([part], layout, 3.0)[part.part])
+        assert together[part.part].shape == (3, len(part.rows))
 
 
 def of_symbols(probability, symbols):
@@ -77,15 +89,15 @@ def test_no_hour_is_expected_where_all_are_alike():
     assert _of_angle(_CYCLES[0], (nothing, nothing), np.array([1.0])).text == ["any time of the day"]
 
 
-def number(**options):
+def number(name="amount", **options):
     described = {"location": 50.0, "scale": 20.0, "minimum": 0.0, "maximum": 900.0, "integer": False}
-    return NumericColumn("amount", "float64", 0.0, Reading.NUMBER, **{**described, **options})
+    return NumericColumn(name, "float64", 0.0, Reading.NUMBER, **{**described, **options})
 
 
 def of_number(column, z, location=0.0, scale=1.0):
     outlook = Outlook(0, np.arange(1), (np.full((1, 3), location), np.full((1, 3), scale)))
     layout = Layout(("amount",), column.parts(0))
-    return expected(column, [outlook], table(values=[z]), layout, dof=3.0)
+    return expected(column, [outlook], table(values=[z]), layout, number_edges([outlook], layout, 3.0))
 
 
 def test_a_number_lies_above_below_or_within():
@@ -109,13 +121,13 @@ def test_levels_and_dates_are_told_in_the_words_of_the_table():
     channel = CategoricalColumn("channel", "string", 0.0, Reading.TEXT, ("chip", "online"), (9.0, 1.0), 0.01)
     outlook = Outlook(0, np.arange(1), of_symbols([0.9, 0.1], np.array([0])))
     layout = Layout(("channel",), channel.parts(0))
-    assert expected(channel, [outlook], table(codes=[FIRST_LEVEL]), layout, 3.0).text == ["chip (90 %), online (10 %)"]
+    assert expected(channel, [outlook], table(codes=[FIRST_LEVEL]), layout, {}).text == ["chip (90 %), online (10 %)"]
     when = DatetimeColumn("when", "date32", 0.0, "2024-01-01", "2024-09-01", False, True, True, True, False, 0.01)
     of_week = of_symbols([0.0, 0.0, 0.97, 0.0, 0.0, 0.0, 0.03], np.array([2]))
     of_month = (np.full((1, 3), 30 * np.cos(1.0)), np.full((1, 3), 30 * np.sin(1.0)))
     parts = [Outlook(0, np.arange(1), of_month), Outlook(1, np.arange(1), of_week)]
     layout = Layout(("when",), when.parts(0))
-    found = expected(when, parts, table(angles=[1.0], codes=[FIRST_LEVEL + 2]), layout, 3.0)
+    found = expected(when, parts, table(angles=[1.0], codes=[FIRST_LEVEL + 2]), layout, {})
     assert found.text == ["day 4 to day 7; Wednesday (97 %), Sunday (3 %)"]
     assert found.within.all()
-    assert not expected(when, parts, table(angles=[4.0], codes=[FIRST_LEVEL + 2]), layout, 3.0).within.any()
+    assert not expected(when, parts, table(angles=[4.0], codes=[FIRST_LEVEL + 2]), layout, {}).within.any()

@@ -8,7 +8,7 @@ levels that have 80 % together.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,8 @@ Floats = NDArray[np.float64]
 
 USUAL = 0.8
 """Share of what is expected that is called usual."""
+
+_EDGES = ((1 - USUAL) / 2, 0.5, (1 + USUAL) / 2)
 
 _CLOSE = 1e-9
 _GRID = 720
@@ -61,7 +63,35 @@ class Expected:
     side: NDArray[np.int8]
 
 
-def expected(column: Column, parts: Sequence[Outlook], cells: EncodedTable, layout: Layout, dof: float) -> Expected:
+def number_edges(parts: Sequence[Outlook], layout: Layout, dof: float) -> dict[int, Floats]:
+    """Ends of what is usual, and the median, of each part that is a number: of all in one search for roots.
+
+    Parameters
+    ----------
+    parts : sequence of Outlook
+        What the model expects of any parts.
+    layout : Layout
+        Their kinds.
+    dof : float
+        Degrees of freedom of numbers.
+
+    Returns
+    -------
+    dict of int to float64 ndarray
+        Of each part low, median and high, of shape (3, n_rows), in standardised units.
+    """
+    numbers = [outlook for outlook in parts if outlook.part < layout.n_values]
+    if not numbers:
+        return {}
+    location, scale = (np.concatenate([outlook.numbers[i] for outlook in numbers]) for i in range(2))
+    edges = mixture_quantile(location, scale, dof, _EDGES)
+    ends = np.cumsum([len(outlook.rows) for outlook in numbers])[:-1]
+    return {outlook.part: of for outlook, of in zip(numbers, np.split(edges, ends, axis=1), strict=True)}
+
+
+def expected(
+    column: Column, parts: Sequence[Outlook], cells: EncodedTable, layout: Layout, edges: Mapping[int, Floats]
+) -> Expected:
     """What is expected of a column.
 
     Parameters
@@ -74,11 +104,12 @@ def expected(column: Column, parts: Sequence[Outlook], cells: EncodedTable, layo
         These rows.
     layout : Layout
         Their parts.
-    dof : float
-        Degrees of freedom of numbers.
+    edges : mapping of int to float64 ndarray
+        What `number_edges` says of the parts that are numbers.
     """
     if isinstance(column, NumericColumn):
-        return _of_number(column, parts[0].numbers, cells.values[:, parts[0].part].astype(np.float64), dof)
+        part = parts[0].part
+        return _of_number(column, edges[part], cells.values[:, part].astype(np.float64))
     if isinstance(column, DatetimeColumn):
         return _of_date(column, parts, cells, layout)
     levels = _levels(column)
@@ -91,8 +122,8 @@ def _codes(cells: EncodedTable, part: int, layout: Layout) -> NDArray[np.int32]:
     return cells.codes[:, part - layout.n_values - layout.n_angles]
 
 
-def mixture_quantile(location: Floats, scale: Floats, dof: float, probability: float) -> Floats:
-    """Quantile of an even mixture of Student-t distributions, in each row, by Chandrupatla's method.
+def mixture_quantile(location: Floats, scale: Floats, dof: float, probability: Sequence[float]) -> Floats:
+    """Quantiles of an even mixture of Student-t distributions, in each row, by Chandrupatla's method.
 
     Parameters
     ----------
@@ -100,29 +131,34 @@ def mixture_quantile(location: Floats, scale: Floats, dof: float, probability: f
         Of the members.
     dof : float
         Degrees of freedom.
-    probability : float
+    probability : sequence of float
         In (0, 1).
+
+    Returns
+    -------
+    quantiles : float64 ndarray of shape (n_probabilities, n_rows)
 
     Examples
     --------
-    >>> even = mixture_quantile(np.array([[-5.0, 5.0]]), np.array([[1.0, 1.0]]), 3.0, 0.75)
+    >>> even = mixture_quantile(np.array([[-5.0, 5.0]]), np.array([[1.0, 1.0]]), 3.0, [0.5, 0.75])
     >>> even.round(2)
-    array([5.])
+    array([[0.],
+           [5.]])
     """
-    n_members = location.shape[1]
+    n_members, asked = location.shape[1], np.array(probability)[:, None]
 
-    def above(x: Floats, *members: Floats) -> Floats:
+    def above(x: Floats, wanted: Floats, *members: Floats) -> Floats:
         pairs = zip(members[:n_members], members[n_members:], strict=True)
         below = [_student_t((x - centre) / width, dof) for centre, width in pairs]
-        return np.asarray(sum(below) / n_members - probability)
+        return np.asarray(sum(below) / n_members - wanted)
 
-    ends = location + scale * stdtrit(dof, probability)
-    low, high = ends.min(axis=1), ends.max(axis=1)
+    ends = location + scale * stdtrit(dof, asked)[..., None]
+    low, high = ends.min(axis=-1), ends.max(axis=-1)
     slack = _CLOSE * np.maximum(scale.max(axis=1), np.maximum(np.abs(low), np.abs(high)))
     found = elementwise.find_root(
         above,
         (low - slack, high + slack),
-        args=(*location.T, *scale.T),
+        args=(asked, *location.T, *scale.T),
         tolerances={"xatol": 0.0, "xrtol": _CLOSE, "fatol": _CLOSE, "frtol": 0.0},
     )
     return np.asarray(found.x)
@@ -136,12 +172,9 @@ def _student_t(t: Floats, dof: float) -> Floats:
     return np.asarray(0.5 + (np.arctan(u) + u / (1 + u * u)) / np.pi)
 
 
-def _of_number(column: NumericColumn, members: tuple[Floats, ...], z: Floats, dof: float) -> Expected:
-    location, scale = members
-    edges = ((1 - USUAL) / 2, 0.5, (1 + USUAL) / 2)
-    quantiles = (_in_units(column, mixture_quantile(location, scale, dof, edge)) for edge in edges)
+def _of_number(column: NumericColumn, edges: Floats, z: Floats) -> Expected:
     # A distribution without bounds expects amounts below 0; that there were none in training is known.
-    low, middle, high = (np.clip(numbers, column.minimum, column.maximum) for numbers in quantiles)
+    low, middle, high = np.clip(_in_units(column, edges), column.minimum, column.maximum)
     cell = _in_units(column, z)
     side = np.where(cell > high, 1, np.where(cell < low, -1, 0)).astype(np.int8)
     moment = column.reading is Reading.MOMENT

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from vae_anomaly._expecting import Expected, expected
+from vae_anomaly._expecting import Expected, expected, number_edges
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly._telling import AS_EXPECTED, NEVER_SEEN, TOO_HIGH, TOO_LOW, UNUSUAL, of_gap, sentence
 from vae_anomaly._usual import CONDITIONAL, PLAIN
@@ -191,10 +191,11 @@ class _Why:
         tiles = groupby(sorted(found, key=lambda outlook: outlook.part), key=lambda outlook: outlook.part)
         column_of_part, columns = layout.column_of_part, self.detector.schema_.modelled_columns
         parts = sorted((Outlook.of_tiles(list(of)) for _, of in tiles), key=lambda o: int(column_of_part[o.part]))
+        edges = number_edges(parts, layout, dof)
         for number, of in groupby(parts, key=lambda outlook: int(column_of_part[outlook.part])):
             of_column = list(of)
             where = of_column[0].rows
-            yield number, where, expected(columns[number], of_column, self.table[row[where]], layout, dof)
+            yield number, where, expected(columns[number], of_column, self.table[row[where]], layout, edges)
 
     def unseen(self) -> NDArray[np.bool_]:
         """Which reasons are levels that fit never saw, of shape (n_rows, n_reasons)."""
