@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ from vae_anomaly.cli._options import (
     parse_kinds,
 )
 from vae_anomaly.cli._print import emit_json, note, show_facts
+from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,9 +141,9 @@ def fit(
     aside = hold_out_of(hold_out, hold_out_to, time_column)
     chosen: dict[str, Any] = {"label": label, "train_on": train_on, "drop": drop or ()}
     summary = fit_files(files, output, settings, reading, aside=aside, force=force, max_rows=max_rows, **chosen)
-    if as_json:
+    if as_json and summary:
         emit_json(summary)
-    elif not quiet:
+    elif summary and not quiet:
         show_summary(summary)
 
 
@@ -156,13 +158,17 @@ def fit_files(
     max_rows: int = MOST_ROWS,
     **chosen: Any,
 ) -> dict[str, Any]:
-    """Read, hold out, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`."""
+    """Read, hold out, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`.
+
+    Of the processes that torchrun started, the first one writes, and the others return nothing.
+    """
     from vae_anomaly.cli._rows import training_rows
     from vae_anomaly.cli._sample import sampled
     from vae_anomaly.table.io import check_target, write_table
 
     check_target(output, force=force)
     check_model_target(output, files)
+    _check_read_by_all(files)
     table, n_seen = sampled(
         (chunk.table for chunk in reading.stream(files).chunks()), max_rows, settings.get("random_state", 0)
     )
@@ -175,14 +181,25 @@ def fit_files(
         table, held_out = aside.parted(table, reading, settings["random_state"])
     rows = training_rows(table, **chosen)
     from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
+    from vae_anomaly.training.parallel import data_parallel
 
     given = {name: value for name, value in settings.items() if value is not None}
-    detector = VAEDetector(**given).fit(reading.for_model(rows))
-    if aside is not None and held_out is not None:
-        write_table(held_out, aside.path, force=force)
-        note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
-    detector.save(output, overwrite=force)
+    with data_parallel(given.get("device", "auto")) as processes:
+        detector = VAEDetector(**given).fit(reading.for_model(rows))
+        if not processes.is_first:
+            return {}
+        if aside is not None and held_out is not None:
+            write_table(held_out, aside.path, force=force)
+            note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
+        detector.save(output, overwrite=force)
     return {"model": str(output), **summarise(detector, rows), **drawn}
+
+
+def _check_read_by_all(files: list[str]) -> None:
+    if "-" in files and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ParameterError(
+            "Standard input can be read by one process alone: under torchrun, all of which read, name a file instead."
+        )
 
 
 def summarise(detector: VAEDetector, rows: pa.Table) -> dict[str, Any]:
