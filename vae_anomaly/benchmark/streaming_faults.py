@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from vae_anomaly.benchmark.streaming_hostile import fitted, odd_payments
+from vae_anomaly.benchmark.streaming_hostile import fitted, installed_command, odd_payments
 from vae_anomaly.benchmark.table import say
 from vae_anomaly.errors import VaeAnomalyError
 
@@ -81,9 +81,9 @@ def run_faults(n_kills: int, n_disks: int, n_rows: int = 3_000, seed: int = 0) -
     list of FaultRun
         All of them.
     """
-    import vae_anomaly.cli.main
     import vae_anomaly.detector  # noqa: F401 - what a fork then has
 
+    installed_command()
     rng = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -154,11 +154,10 @@ def _stopped(folder: Path, whole: _Whole, fault: str, rng: np.random.Generator, 
 
 
 def _score(folder: Path, out: Path, *options: str) -> None:
-    from vae_anomaly.cli import main
     from vae_anomaly.table import stream
 
     stream.CHUNK_BYTES = _CHUNK_BYTES
-    main.run(["score", str(folder / "model.vaea"), str(folder / "in.csv"), "-o", str(out), *options])
+    installed_command()(["score", str(folder / "model.vaea"), str(folder / "in.csv"), "-o", str(out), *options])
 
 
 def _killing_itself(moment: int, folder: Path, out: Path) -> None:

@@ -7,8 +7,9 @@ import io
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,13 @@ def fitted(model: Path) -> Any:
     return detector
 
 
+def installed_command() -> Callable[[list[str]], None]:
+    """What ``vae-anomaly`` in a shell calls, to be called in this process."""
+    (script,) = entry_points(group="console_scripts", name="vae-anomaly")
+    command: Callable[[list[str]], None] = script.load()
+    return command
+
+
 def _file(rng: np.random.Generator) -> bytes:
     frame = odd_payments(int(rng.integers(1, 14)), int(rng.integers(0, 1000)))
     stream = io.StringIO(newline="")
@@ -183,7 +191,6 @@ def _file(rng: np.random.Generator) -> bytes:
 def _score(
     model: Path, data: bytes, folder: Path, rng: np.random.Generator, detector: Any
 ) -> tuple[int, str, str | None]:
-    from vae_anomaly.cli import main
     from vae_anomaly.table import stream
 
     folder.mkdir()
@@ -193,7 +200,9 @@ def _score(
     signal.alarm(_LONGEST)
     try:
         with redirect_stderr(said), redirect_stdout(io.StringIO()):
-            main.run(["score", str(model), str(source), "-o", str(out), "--bad-rows", "skip", "--delimiter", ","])
+            installed_command()(
+                ["score", str(model), str(source), "-o", str(out), "--bad-rows", "skip", "--delimiter", ","]
+            )
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 0
         return code, said.getvalue(), problem(code, said.getvalue(), data, out, detector)
