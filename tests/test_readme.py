@@ -65,6 +65,20 @@ def test_the_shell_example_runs(folder):
     assert (folder / "scored.csv").read_text(encoding="utf-8").count("\n") == 14_001
 
 
+def test_alerts_are_explained_in_python_and_in_the_shell(folder):
+    section = "Why a row alerts"
+    code = _block(section, "python")
+    assert len(code.splitlines()) <= 16
+    said = _run_python(code + "detector.save('payments.vaea')\n", folder)
+    assert "is usual for this row" in said
+    assert "instead of" in said
+    _run_console(_block(section, "console"), folder)
+    header, *rows = (folder / "explained.csv").read_text(encoding="utf-8").splitlines()
+    assert header.endswith(",reason_3_sentence,pattern")
+    assert len(rows) == 14_000
+    assert "Alert report" in (folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_thresholds_are_set_in_python_and_in_the_shell(folder):
     section = "Thresholds in your units"
     code = _block(section, "python")
