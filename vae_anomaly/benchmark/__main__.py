@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import stdev
 
 from vae_anomaly.benchmark import (
+    behavior_command,
     few_labels,
     files,
     quality_command,
@@ -182,6 +183,10 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     reasons_command.add_options(reasons)
     reasons.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(reasons)
+    past = commands.add_parser("behavior", help="what the past of cards is worth to detectors, and what it costs")
+    behavior_command.add_options(past)
+    past.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(past)
     served = commands.add_parser("serving", help="how fast the server answers another process, and whether rightly")
     serving.add_options(served)
     _add_output(served)
