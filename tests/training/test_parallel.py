@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -13,7 +14,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.together import FITS, SMALL, fit, table
 from vae_anomaly import ParameterError, VAEDetector, data_parallel, make_transactions
 from vae_anomaly.training import parallel
 from vae_anomaly.training.parallel import Processes
@@ -22,6 +22,8 @@ TOLERANCE = 1e-4
 """Largest relative difference of scores: float32 sums in another order, over so many steps."""
 
 TOGETHER = Path(__file__).with_name("together.py")
+_same = runpy.run_path(str(TOGETHER))
+FITS, SMALL, fit, table = (_same[name] for name in ("FITS", "SMALL", "fit", "table"))
 
 
 def free_port():

@@ -13,8 +13,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vae_anomaly._scored_columns import RISK, reason_columns, reason_names
 from vae_anomaly.cli._options import Reading
-from vae_anomaly.cli._rows import RISK, Scored
+from vae_anomaly.cli._rows import Scored
 
 if TYPE_CHECKING:
     from vae_anomaly.detector import VAEDetector
@@ -52,13 +53,9 @@ class Explained:
 
     def table(self) -> pa.Table:
         """All rows, with the reasons in columns of their own: empty where a row is not explained."""
-        table, place = self.scored.table, self.reasons["row"].to_numpy(dtype=np.intp)
-        for rank in range(1, self.n_reasons + 1):
-            of_rank = (self.reasons["rank"] == rank).to_numpy()
-            for name, told in zip(reason_columns(rank), ("column", "sentence"), strict=True):
-                cells = np.full(table.num_rows, None, dtype=object)
-                cells[self.rows[place[of_rank]]] = self.reasons[told].to_numpy(dtype=object)[of_rank]
-                table = table.append_column(name, pa.array(cells, pa.string()))
+        table = self.scored.table
+        for name, cells in reason_columns(self.reasons, self.rows, table.num_rows, self.n_reasons).items():
+            table = table.append_column(name, pa.array(cells, pa.string()))
         if self.patterns is not None:
             number = np.zeros(table.num_rows, dtype=np.int64)
             number[self.rows] = self.patterns.labels
@@ -109,20 +106,9 @@ class Explained:
             yield [dict(zip(_TOLD, line[1:], strict=True)) for line in of_row]
 
 
-def reason_columns(rank: int) -> tuple[str, str]:
-    """The columns of one reason.
-
-    Examples
-    --------
-    >>> reason_columns(1)
-    ('reason_1', 'reason_1_sentence')
-    """
-    return f"reason_{rank}", f"reason_{rank}_sentence"
-
-
 def added_columns(n_reasons: int, *, pattern: bool) -> list[str]:
     """The columns that explaining adds to those of scoring."""
-    names = [name for rank in range(1, n_reasons + 1) for name in reason_columns(rank)]
+    names = [name for rank in range(1, n_reasons + 1) for name in reason_names(rank)]
     return [*names, PATTERN] if pattern else names
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from vae_anomaly._scored_columns import ALERT, added_columns, added_names
 from vae_anomaly._segments import few, known_segments, segments_of
 from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._print import note
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.detector import VAEDetector
 
-SCORE, P_VALUE, RISK, ALERT = "anomaly_score", "p_value", "risk_score", "alert"
 _SECONDS_OF_A_DAY = 86_400
 _MOST_SECONDS = 9.2e9  # from 1970 either way: what nanoseconds in 64 bits can say
 _TRUTH = {"0": False, "1": True, "false": False, "true": True, "0.0": False, "1.0": True}
@@ -131,30 +131,6 @@ def score_rows(
     for name, values in columns.items():
         table = table.append_column(name, pa.array(values))
     return Scored(table, score, columns[ALERT], unknown, tuple(columns))
-
-
-def added_names(stored: StoredCalibration | None) -> tuple[str, ...]:
-    """The columns that scoring adds, in their order."""
-    return (SCORE, ALERT) if stored is None else (SCORE, P_VALUE, RISK, ALERT)
-
-
-def added_columns(
-    detector: VAEDetector,
-    stored: StoredCalibration | None,
-    score: NDArray[np.float64],
-    group: NDArray[np.object_] | None,
-    alert: NDArray[np.bool_] | None = None,
-) -> dict[str, NDArray[Any]]:
-    """The columns that scoring adds; `alert` is given where it depends on more rows than these."""
-    if stored is None:
-        return {SCORE: score, ALERT: score > -detector.offset_}  # what predict says, without scoring twice
-    calibration = stored.calibration
-    return {
-        SCORE: score,
-        P_VALUE: calibration.p_value(score, group),
-        RISK: calibration.risk_score(score, group),
-        ALERT: calibration.alerts(score, group) if alert is None else alert,
-    }
 
 
 def anomaly_scores(detector: VAEDetector, table: pa.Table, reading: Reading) -> NDArray[np.float64]:

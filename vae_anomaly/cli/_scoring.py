@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from vae_anomaly._scored_columns import ALERT, added_columns
 from vae_anomaly._segments import known_segments
 from vae_anomaly.cli._options import ERROR, MISSING, Reading
-from vae_anomaly.cli._rows import ALERT, added_columns, anomaly_scores
+from vae_anomaly.cli._rows import anomaly_scores
 from vae_anomaly.cli._tally import Outcome
 from vae_anomaly.errors import TableError
 from vae_anomaly.table.bad_cells import REMEDY, BadCell, bad_cells, emptied
