@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vae_anomaly.behavior import BehaviorFeatures
 from vae_anomaly.benchmark.encodings import Z_SCORES
 from vae_anomaly.benchmark.payment_suites import read_handbook, read_sparkov
 from vae_anomaly.benchmark.payments import Payments
@@ -97,6 +96,8 @@ def _handbook_set(rows: pd.DataFrame, columns: pd.DataFrame) -> DataSet:
 
 
 def _handbook(path: Path, entities: tuple[str, ...]) -> DataSet:
+    from vae_anomaly.behavior import BehaviorFeatures
+
     rows = _handbook_rows(path)
     columns = rows[[*entities, "TX_DATETIME", "TX_AMOUNT"]]
     if entities:
@@ -105,6 +106,8 @@ def _handbook(path: Path, entities: tuple[str, ...]) -> DataSet:
 
 
 def _sparkov(path: Path, *, keys: bool) -> DataSet:
+    from vae_anomaly.behavior import BehaviorFeatures
+
     data = read_sparkov(path)
     assert data.payments is not None  # noqa: S101
     rows: Any = data.X
