@@ -526,3 +526,31 @@ def test_a_cell_that_cannot_be_read_is_told_by_its_line_in_calibrate_too(folder,
     with_bad_rows.write_text("\n".join(line for n, line in enumerate(lines) if n not in (5, 17)))
     assert call("calibrate", folder / "model.vaea", with_bad_rows, "--contamination-share=0.1", "--force") == 3
     assert "bad.csv, line 39: expected a number in column 'amount'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", [[], ["--all", "--reasons=2", "--as-reconstructed"]])
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl.gz", "out.parquet"])
+def test_reasons_in_chunks_are_those_of_the_whole(folder, tmp_path, monkeypatch, small_chunks, name, options):
+    command = ["explain", folder / "rate.vaea", folder / "payments.csv", *options]
+    with monkeypatch.context() as patch:
+        patch.setattr("vae_anomaly.table.stream.CHUNK_BYTES", 1 << 23)
+        assert call(*command, "-o", tmp_path / f"whole.{name}") == 0
+    with monkeypatch.context() as patch:
+        interrupted_after(patch, 4)
+        assert call(*command, "-o", tmp_path / name) == 130
+    assert call(*command, "-o", tmp_path / name, "--resume") == 0
+    if name.endswith("jsonl.gz"):
+        one, other = (gzip.decompress(path.read_bytes()) for path in (tmp_path / name, tmp_path / f"whole.{name}"))
+        assert one == other
+        assert len(one.splitlines()) > 10
+    else:
+        assert read_table(tmp_path / name).equals(read_table(tmp_path / f"whole.{name}"))
+
+
+@pytest.mark.parametrize(
+    "options", [["--resume", "--top=3", "-o", "{out}"], ["--bad-rows=skip", "--pattern", "-o", "{out}"]]
+)
+def test_what_asks_for_all_rows_at_once_goes_not_with_chunks(folder, tmp_path, capsys, options):
+    options = [option.format(out=tmp_path / "out.csv") for option in options]
+    assert call("explain", folder / "model.vaea", folder / "payments.csv", *options) == 2
+    assert "with neither --top nor --pattern" in capsys.readouterr().err

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TypeVar
@@ -14,7 +15,7 @@ Result = TypeVar("Result")
 _PATIENCE = 0.1  # seconds after which a thread looks whether it is still wanted
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def ahead(items: Iterable[Item]) -> Generator[Item]:
     """The same items, the next one made while the last one is used.
 
     Whoever waits for standard input cannot be told to stop: the thread is one that the process doesn't wait for.
@@ -61,23 +62,23 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         unwanted.set()
 
 
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], n_at_once: int = 2) -> Iterator[Result]:
+def in_order(function: Callable[[Item], Result], items: Generator[Item], n_at_once: int = 2) -> Generator[Result]:
     """The function of each item, several of them worked on at the same time.
 
-    An error, of an item or in making the next one, is raised after the results of what came before it.
+    An error, of an item or in making the next one, is raised after the results of what came before it. The items are
+    closed with it.
 
     Examples
     --------
-    >>> list(in_order(abs, [-1, 2, -3]))
+    >>> list(in_order(abs, ahead([-1, 2, -3])))
     [1, 2, 3]
     """
     waiting: deque[Future[Result]] = deque()
-    source = iter(items)
-    with ThreadPoolExecutor(n_at_once) as pool:
+    with closing(items), ThreadPoolExecutor(n_at_once) as pool:
         try:
             while True:
                 try:
-                    item = next(source)
+                    item = next(items)
                 except StopIteration:
                     break
                 except Exception:

@@ -6,25 +6,28 @@ import hashlib
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_anomaly._scored_columns import added_names
 from vae_anomaly._version import __version__
+from vae_anomaly.cli._explain_run import Explaining, JsonLines
 from vae_anomaly.cli._options import ERROR, Reading, check_apart
 from vae_anomaly.cli._overlap import ahead, in_order
 from vae_anomaly.cli._print import note
 from vae_anomaly.cli._progress import progress
-from vae_anomaly.cli._rows import added_names, check_free
+from vae_anomaly.cli._rows import check_free
 from vae_anomaly.cli._scoring import Scorer, WholeRun
 from vae_anomaly.cli._tally import Outcome, Tally
+from vae_anomaly.cli._wanted import Wanted
 from vae_anomaly.decision.calibration import BatchRule
 from vae_anomaly.errors import OutputError, ParameterError
 from vae_anomaly.table import stream as table_stream
-from vae_anomaly.table.chunk import Place
+from vae_anomaly.table.chunk import Chunk
 from vae_anomaly.table.csv_file import STANDARD_STREAM
 from vae_anomaly.table.io import check_target
 from vae_anomaly.table.passing import Passing, is_kept
@@ -37,45 +40,6 @@ if TYPE_CHECKING:
     from vae_anomaly.detector import VAEDetector
 
 _MUST_AGREE = ("torch", "numpy", "pyarrow")  # whose results are in the bytes of the output
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a run is to do with the rows.
-
-    Parameters
-    ----------
-    output : str or None
-        Where they go.
-    rejects : str or None
-        Where those go that cannot be read.
-    bad_rows : {"error", "skip", "missing"}
-        What to do with these.
-    n_top : int
-        The most anomalous rows to keep.
-    device : str
-        Where to compute.
-    safe : bool
-        Whether no cell may be a formula to a spreadsheet.
-    resume, force : bool
-        As for `vae_anomaly.table.unfinished.Unfinished`.
-    """
-
-    output: str | None = None
-    rejects: str | None = None
-    bad_rows: str = ERROR
-    n_top: int = 0
-    device: str = "auto"
-    safe: bool = False
-    resume: bool = False
-    force: bool = False
-
-    @property
-    def rejects_file(self) -> str | None:
-        """Where rejected rows go; None if there are to be none."""
-        if self.bad_rows == ERROR:
-            return None
-        return self.rejects or f"{self.output}.rejects.csv"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +64,9 @@ class ScoredFiles:
     passed_through: tuple[str, ...]
 
 
-def run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> ScoredFiles:
+def run(
+    model: Path, files: Sequence[str], reading: Reading, wanted: Wanted, explaining: Explaining | None = None
+) -> ScoredFiles:
     """Score files.
 
     Parameters
@@ -113,6 +79,8 @@ def run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> 
         How the files are written.
     wanted : Wanted
         What to do with the rows.
+    explaining : Explaining or None
+        How to explain them, if they are to be.
 
     Raises
     ------
@@ -128,8 +96,11 @@ def run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> 
     keep_bad = wanted.bad_rows != ERROR
     with _readable_twice(names, stored) as sources:
         stream = reading.stream(sources, keep_bad=keep_bad)
-        check_free(stream.schema.empty_table(), added_names(stored))
-        with _output(wanted, _what_run(model, names, reading, wanted)) as output:
+        added = [*added_names(stored), *([] if explaining is None else explaining.names)]
+        check_free(stream.schema.empty_table(), added)
+        what = _what_run(model, names, reading, wanted)
+        what["options"] |= {} if explaining is None else asdict(explaining)
+        with _output(wanted, what) as output:
             tally = _tally_of(output, wanted)
             from vae_anomaly.detector import VAEDetector  # torch takes its time: what is wrong is told before
 
@@ -139,41 +110,46 @@ def run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> 
                 if stored is not None and isinstance(stored.calibration.rule, BatchRule):
                     whole = WholeRun(_outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally()), stored)
                     scorer = Scorer(detector, stored, reading, wanted.bad_rows, whole)
-                with _saying_how_to_go_on(output, tally), progress(names, tally.rows) as show:
-                    for _ in _written(_outcomes(scorer, stream, tally), output, tally, _Bytes(stream, stored, wanted)):
-                        show(tally.place or Place(), tally.rows, tally.alerts)
+                work = scorer if explaining is None else explaining.beside(scorer)
+                form = _Bytes(stream, added, wanted, explaining)
+                with (
+                    _saying_how_to_go_on(output),
+                    progress(names, tally.rows) as show,
+                    closing(_outcomes(work, stream, tally)) as outcomes,
+                ):
+                    for outcome in outcomes:
+                        _write(outcome, output, tally, form)
+                        show(outcome.chunk.end, tally.rows, tally.alerts)
             output.finish()
     passed = tuple(name for name in stream.schema.names if name not in detector.schema_.names)
     return ScoredFiles(tally, detector, stored, passed)
 
 
-def _outcomes(scorer: Scorer, stream: Stream, tally: Tally) -> Iterator[Outcome]:
-    return in_order(scorer, ahead(stream.chunks(tally.place)))
+def _outcomes(work: Callable[[Chunk], Outcome], stream: Stream, tally: Tally) -> Generator[Outcome]:
+    return in_order(work, ahead(stream.chunks(tally.place)))
 
 
-def _written(
-    outcomes: Iterator[Outcome], output: Unfinished | Passing, tally: Tally, form: _Bytes
-) -> Iterator[Outcome]:
-    """The same chunks, written and counted."""
-    for outcome in outcomes:
-        first = tally.place is None
-        none_yet = first or tally.bad_rows == ERROR  # an earlier run that would have stopped at a bad row met none
-        rows = (form.header() if first else b"") + form.rows.rows(outcome.chunk, outcome.added)
-        rejected = (rejects_header() if none_yet else b"") + rejected_rows(outcome.chunk)
-        tally.bad_rows = form.bad_rows
-        tally.add(outcome)
-        output.append(rows, rejected, tally.to_json())
-        yield outcome
+def _write(outcome: Outcome, output: Unfinished | Passing, tally: Tally, form: _Bytes) -> None:
+    """Write a chunk, and count it."""
+    first = tally.place is None
+    none_yet = first or tally.bad_rows == ERROR  # an earlier run that would have stopped at a bad row met none
+    rows = (form.header() if first else b"") + form.rows.rows(outcome.chunk, outcome.added)
+    rejected = (rejects_header() if none_yet else b"") + rejected_rows(outcome.chunk)
+    tally.bad_rows = form.bad_rows
+    tally.add(outcome)
+    output.append(rows, rejected, tally.to_json())
 
 
 class _Bytes:
     """How rows of a stream become bytes."""
 
-    def __init__(self, stream: Stream, stored: StoredCalibration | None, wanted: Wanted) -> None:
-        head = getattr(stream.first, "head", None)
-        self.rows: RowFormat = format_of(wanted.output or STANDARD_STREAM, head, safe=wanted.safe)
+    def __init__(self, stream: Stream, added: Sequence[str], wanted: Wanted, explaining: Explaining | None) -> None:
+        target, head = wanted.output or STANDARD_STREAM, getattr(stream.first, "head", None)
+        self.rows: RowFormat = format_of(target, head, safe=wanted.safe)
+        if explaining is not None and explaining.json_lines:
+            self.rows = JsonLines(Path(target).suffix.lower())
         self.bad_rows = wanted.bad_rows
-        self._names = [*stream.schema.names, *added_names(stored)]
+        self._names = [*stream.schema.names, *added]
 
     def header(self) -> bytes:
         """What comes before the first row."""
@@ -244,12 +220,12 @@ def _tally_of(output: Unfinished | Passing, wanted: Wanted) -> Tally:
 
 
 @contextmanager
-def _saying_how_to_go_on(output: Unfinished | Passing, tally: Tally) -> Iterator[None]:
+def _saying_how_to_go_on(output: Unfinished | Passing) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if isinstance(output, Unfinished) and tally.rows:
-            note(f"{tally.rows:,} rows are kept: the same command with --resume goes on after them")
+        if isinstance(output, Unfinished) and output.rows_kept:
+            note(f"{output.rows_kept:,} rows are kept: the same command with --resume goes on after them")
         raise
 
 

@@ -36,6 +36,8 @@ class Outcome:
         For each column the cells that were taken as missing.
     strangers : sequence of str or None
         The segment of each row that has none with a threshold of its own.
+    explained : int
+        Rows that have reasons.
     """
 
     chunk: Chunk
@@ -44,6 +46,7 @@ class Outcome:
     alert: NDArray[np.bool_]
     emptied: Mapping[str, int] = field(default_factory=dict)
     strangers: Sequence[str | None] = ()
+    explained: int = 0
 
 
 @dataclass
@@ -58,8 +61,9 @@ class Tally:
         What is done with rows that cannot be read.
     place : Place or None
         How far the input is read.
-    rows, alerts, rejected, strangers : int
-        Rows scored, alerts among them, rows rejected, and rows of segments without a threshold of their own.
+    rows, alerts, rejected, strangers, explained : int
+        Rows scored, alerts among them, rows rejected, rows of segments without a threshold of their own, and rows that
+        have reasons.
     emptied : dict of str to int
         For each column the cells that were taken as missing.
     names : list of str
@@ -75,6 +79,7 @@ class Tally:
     alerts: int = 0
     rejected: int = 0
     strangers: int = 0
+    explained: int = 0
     emptied: dict[str, int] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
     top: list[dict[str, Any]] = field(default_factory=list)
@@ -95,6 +100,7 @@ class Tally:
         self.alerts += int(outcome.alert.sum())
         self.rejected += len(outcome.chunk.bad)
         self.strangers += len(outcome.strangers)
+        self.explained += outcome.explained
         named = {name for name in outcome.strangers if name is not None}
         self.names = sorted({*self.names, *named})[:_NAMES_KEPT]
         for column, count in outcome.emptied.items():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vae_anomaly.cli._options import (
+    ERROR,
+    BadRows,
     Decimal,
     Delimiter,
     Device,
@@ -16,10 +19,13 @@ from vae_anomaly.cli._options import (
     Model,
     NoHeader,
     Reading,
+    Rejects,
+    Resume,
     SpreadsheetSafe,
     check_spreadsheet_safe,
 )
 from vae_anomaly.cli._print import json_text, note, show_facts, show_table
+from vae_anomaly.cli._wanted import Wanted
 from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -79,14 +85,30 @@ def explain(
     encoding: Encoding = "utf-8",
     decimal: Decimal = ".",
     no_header: NoHeader = False,
+    bad_rows: BadRows = ERROR,
+    rejects: Rejects = None,
     spreadsheet_safe: SpreadsheetSafe = False,
+    resume: Resume = False,
     force: Force = False,
 ) -> None:
-    """Say why rows alert: the columns that are most unlike what is usual for them."""
+    """Say why rows alert: the columns that are most unlike what is usual for them.
+
+    Files may be larger than memory where rows are written and neither --top nor
+    --pattern asks for all of them at once.
+    """
     json_lines = json_lines or (output is not None and _is_lines(output))
     output = "-" if json_lines and output is None else output
     _check_usage(output, json_lines=json_lines, safe=spreadsheet_safe, top=top, every=every)
     reading = Reading(delimiter, encoding, decimal, no_header)
+    if output is not None and top is None and not pattern:
+        wanted = Wanted(output, rejects, bad_rows, 0, device, spreadsheet_safe, resume, force)
+        _explain_stream(model, files, reading, wanted, (reasons, not as_reconstructed, every, json_lines))
+        return
+    if resume or rejects or bad_rows != ERROR:
+        raise ParameterError(
+            "--resume, --bad-rows and --rejects are for rows that are written one after the other: they go with -o OUT,"
+            " and with neither --top nor --pattern."
+        )
     explained, facts = explain_files(
         model,
         files,
@@ -107,6 +129,25 @@ def explain(
             show_reasons(explained)
         show_patterns(explained)
     note(in_short(explained))
+
+
+def _explain_stream(
+    model: Path, files: list[str], reading: Reading, wanted: Wanted, how: tuple[int, bool, bool, bool]
+) -> None:
+    """Explain rows chunk by chunk, and say what has come of it."""
+    from vae_anomaly.cli._explain_run import Explaining
+    from vae_anomaly.cli._score_run import run
+    from vae_anomaly.cli.score import REJECTED, decided_by, remark, thresholds_in_words
+
+    found = run(model, files, reading, wanted, Explaining(*how))
+    tally = found.tally
+    remark(found, wanted)
+    if wanted.output != "-":
+        facts = {"rows": tally.rows, "alerts": tally.alerts, "explained": tally.explained}
+        show_facts(facts | thresholds_in_words(decided_by(found.detector, found.stored)) | {"output": wanted.output})
+    note(_counted(tally.explained, tally.rows, tally.alerts))
+    if tally.rejected:
+        raise typer.Exit(REJECTED)
 
 
 def explain_files(
@@ -168,11 +209,14 @@ def show_patterns(explained: Explained) -> None:
 
 def in_short(explained: Explained) -> str:
     """How many rows were explained, and how many patterns they have."""
-    n_rows, n_alerts = len(explained.scored.score), int(explained.scored.alert.sum())
-    if not len(explained.rows):
-        return f"none of {n_rows:,} rows alerts, so none was explained; --top N explains the most anomalous ones"
-    n_of = f"explained {len(explained.rows):,} of {n_rows:,} rows, {n_alerts:,} of which alert"
+    n_of = _counted(len(explained.rows), len(explained.scored.score), int(explained.scored.alert.sum()))
     return n_of if explained.patterns is None else f"{n_of}; patterns: {len(explained.patterns):,}"
+
+
+def _counted(n_explained: int, n_rows: int, n_alerts: int) -> str:
+    if not n_explained:
+        return f"none of {n_rows:,} rows alerts, so none was explained; --top N explains the most anomalous ones"
+    return f"explained {n_explained:,} of {n_rows:,} rows, {n_alerts:,} of which alert"
 
 
 def _is_lines(output: str) -> bool:

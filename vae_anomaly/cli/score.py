@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vae_anomaly.cli._options import (
-    BAD_ROWS,
     ERROR,
     AsJson,
     BadRows,
@@ -28,6 +27,7 @@ from vae_anomaly.cli._options import (
     check_spreadsheet_safe,
 )
 from vae_anomaly.cli._print import emit_json, note, page_width, show_facts, show_table
+from vae_anomaly.cli._wanted import Wanted
 from vae_anomaly.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from vae_anomaly._calibration_file import StoredCalibration
     from vae_anomaly.cli._rows import Scored
-    from vae_anomaly.cli._score_run import ScoredFiles, Wanted
+    from vae_anomaly.cli._score_run import ScoredFiles
     from vae_anomaly.detector import VAEDetector
 
 REJECTED = 7
@@ -85,28 +85,24 @@ def score(
     if output == "-" and (top or as_json):
         raise ParameterError("-o - writes the rows to standard output, so it goes with neither --top nor --json.")
     check_spreadsheet_safe(spreadsheet_safe, output)
-    if bad_rows not in BAD_ROWS:
-        raise ParameterError(
-            f"--bad-rows must be {', '.join(BAD_ROWS[:-1])} or {BAD_ROWS[-1]}. Got {bad_rows!r} instead."
-        )
-    from vae_anomaly.cli._score_run import Wanted, run
-
     n_shown = top or (0 if output else _TOP)
     wanted = Wanted(output, rejects, bad_rows, n_shown, device, spreadsheet_safe, resume, force)
+    from vae_anomaly.cli._score_run import run
+
     found = run(model, files, Reading(delimiter, encoding, decimal, no_header), wanted)
-    _remark(found, wanted)
+    remark(found, wanted)
     if output != "-":
         _show(found, wanted, as_json=as_json)
     if found.tally.rejected:
         raise typer.Exit(REJECTED)
 
 
-def _remark(found: ScoredFiles, wanted: Wanted) -> None:
+def remark(found: ScoredFiles, wanted: Wanted) -> None:
     """Say what is no result."""
     if found.passed_through:
         note(f"passed through, unknown to the model: {', '.join(found.passed_through)}")
-    for remark in found.tally.remarks(None if found.stored is None else found.stored.segment_column):
-        note(remark)
+    for text in found.tally.remarks(None if found.stored is None else found.stored.segment_column):
+        note(text)
     if found.tally.rejected:
         note(f"{found.tally.rejected:,} rows were not scored but rejected: {wanted.rejects_file} has them, and why")
 

@@ -50,12 +50,12 @@ def lines_of(table: pa.Table, delimiter: str) -> pa.Array:
     ['"5"" pipe",1', ',2', '"",3']
     """
     columns = table.combine_chunks().itercolumns()
-    cells = [cell_texts(column, name, delimiter) for column, name in zip(columns, table.column_names, strict=True)]
+    cells = [_cells(column, name, delimiter) for column, name in zip(columns, table.column_names, strict=True)]
     joined = pc.binary_join_element_wise(*cells, delimiter, null_handling="replace", null_replacement="")
     return joined.combine_chunks() if isinstance(joined, pa.ChunkedArray) else joined
 
 
-def cell_texts(column: pa.ChunkedArray, name: str, delimiter: str) -> pa.ChunkedArray:
+def _cells(column: pa.ChunkedArray, name: str, delimiter: str) -> pa.ChunkedArray:
     """The cells of a column as CSV has them."""
     try:
         text = column.cast(pa.string())

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vae_anomaly.table.chunk import Chunk
-from vae_anomaly.table.csv_cells import cell_texts, header_line, lines_of
+from vae_anomaly.table.csv_cells import header_line, lines_of
 from vae_anomaly.table.csv_file import COMPRESSIONS
 from vae_anomaly.table.csv_text import CsvHead
 from vae_anomaly.table.spreadsheet import spreadsheet_safe
@@ -91,8 +91,8 @@ class CsvRows:
         as_was = chunk.records is not None and chunk.head is not None and chunk.head.delimiter == delimiter
         if as_was and chunk.records is not None and not self.safe:
             lines, ends = chunk.records.lines(), chunk.records.line_ends(self.head.line_end)
-            rest = [cell_texts(added[name], name, delimiter).combine_chunks() for name in added.column_names]
-            lines = pc.binary_join_element_wise(lines, *(cells.cast(pa.binary()) for cells in rest), delimiter.encode())
+            new = lines_of(added, delimiter).cast(pa.binary())
+            lines = pc.binary_join_element_wise(lines, new, delimiter.encode())
         else:
             table = chunk.table
             for name in added.column_names:

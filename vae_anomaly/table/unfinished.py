@@ -206,6 +206,11 @@ class Unfinished:
         """Whether the earlier run had written everything, so that `finish` is all that is left."""
         return self._journal.whole
 
+    @property
+    def rows_kept(self) -> int:
+        """Rows that another run could go on after."""
+        return int(self._journal.progress.get("rows", 0))
+
     def append(self, rows: bytes, rejected: bytes, progress: dict[str, Any]) -> None:
         """Write what a chunk has become, and how far that is.
 
