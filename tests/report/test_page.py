@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_anomaly.report._visible import visible
+from vae_anomaly._visible import visible
 from vae_anomaly.report.render import render
 
 BROWSER, DRIVER = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
@@ -227,7 +227,7 @@ def test_hostile_cells_are_text_in_the_page(page, report):
     for place in range(8):
         page.execute_script("document.getElementById('rows').rows[arguments[0]].click()", place)
         shown = all_of(page, "#detail .cells td")[3].get_attribute("textContent")
-        assert shown.startswith(visible(report.alerts[place].cells[3])[:30])
+        assert shown.startswith(visible(report.alerts[place].cells[3], lines=True)[:30])
     assert len(all_of(page, "script")) == 2
     assert all_of(page, "[onload], [onerror], #detail img") == []
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_anomaly.report._payload import MOST_CHARACTERS, payload
-from vae_anomaly.report._visible import visible
+from vae_anomaly._visible import visible
 from vae_anomaly.report.render import _embedded, render
 
 MADE = datetime(2026, 3, 1, 9, 30)
@@ -127,7 +127,7 @@ def test_the_script_gets_what_the_report_has(page, report):
     assert data == payload(report) | {"printed": 200}
     cells = data["cells"][3]
     found = cells.get("values") or [cells["levels"][code] for code in cells["codes"]]
-    assert found == [visible(alert.cells[3]) for alert in report.alerts]
+    assert found == [visible(alert.cells[3], lines=True) for alert in report.alerts]
     assert len(found[1]) > 10_000
 
 

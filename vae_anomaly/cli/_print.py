@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from vae_anomaly._visible import visible
+
 _WIDTH_OF_A_FILE = 140  # where standard output is no terminal
 _LEAST_TEXT = 20  # characters of a text cell that are shown even where space is short
 _GAP = 3  # characters between columns
-_STEERING = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # moves a cursor, or turns text round
 
 
 def note(text: str) -> None:
@@ -24,17 +24,6 @@ def note(text: str) -> None:
 def show_text(text: str, file: TextIO | None = None) -> None:
     """Print lines, such as those of a report."""
     print("\n".join(map(visible, text.split("\n"))), file=file)
-
-
-def visible(text: str) -> str:
-    r"""A line of text with what would steer a terminal spelt out: cells and model files come from anywhere.
-
-    Examples
-    --------
-    >>> print(visible("Café \x1b[2J"))
-    Café \x1b[2J
-    """
-    return _STEERING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def emit_json(value: Any) -> None:

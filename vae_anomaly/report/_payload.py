@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vae_anomaly.report._visible import all_visible
+from vae_anomaly.report._visible import all_spelt
 from vae_anomaly.report.facts import History, Nearest, Report
 
 MOST_CHARACTERS = 100_000
@@ -47,7 +47,7 @@ def payload(report: Report) -> dict[str, Any]:
         "segment": report.scope.segment,
         "calibrated": report.scope.calibrated,
     }
-    return {name: all_visible(values) for name, values in data.items()}
+    return {name: all_spelt(values) for name, values in data.items()}
 
 
 def _coded(values: Sequence[Any]) -> dict[str, Any]:

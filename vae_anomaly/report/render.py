@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_anomaly.errors import MissingExtraError
 from vae_anomaly.report._payload import payload
-from vae_anomaly.report._visible import visible
+from vae_anomaly.report._visible import spelt
 from vae_anomaly.report.facts import Report
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader,
         autoescape=True,
-        finalize=visible,
+        finalize=spelt,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
