@@ -13,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -554,3 +555,13 @@ def test_what_asks_for_all_rows_at_once_goes_not_with_chunks(folder, tmp_path, c
     options = [option.format(out=tmp_path / "out.csv") for option in options]
     assert call("explain", folder / "model.vaea", folder / "payments.csv", *options) == 2
     assert "with neither --top nor --pattern" in capsys.readouterr().err
+
+
+def test_a_pipe_is_read_once(folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    rows = (folder / "payments.csv").read_bytes()
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(rows))
+    writer.start()
+    assert call("score", folder / "model.vaea", tmp_path / "pipe", "-o", tmp_path / "out.csv") == 0
+    writer.join()
+    assert read_table(tmp_path / "out.csv").select(COLUMNS).equals(read_table(folder / "payments.csv"))

@@ -311,6 +311,8 @@ def _opened(source: str | os.PathLike[str] | IO[bytes]) -> tuple[IO[bytes], str,
         return sys.stdin.buffer, name, False
     check_is_file(source)
     try:
+        if not os.path.isfile(source):  # a pipe has no places to go to
+            return pa.input_stream(open(source, "rb"), compression=compression), name, False
         return pa.input_stream(str(source), compression=compression), name, compression is None
     except OSError as error:
         raise FileFormatError(

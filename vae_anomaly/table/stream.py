@@ -280,9 +280,10 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def _mark_of(source: str) -> dict[str, Any]:
-    if source == STANDARD_STREAM:
-        return {"name": source}
-    check_is_file(source)
+    if source != STANDARD_STREAM:
+        check_is_file(source)
+    if not os.path.isfile(source):
+        return {"name": source}  # a pipe: what is read from it once is gone
     about = os.stat(source)
     with open(source, "rb") as file:
         beginning = zlib.crc32(file.read(_BEGINNING))
