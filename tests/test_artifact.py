@@ -22,7 +22,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from vae_anomaly import artifact as artifact_module
-from vae_anomaly.artifact import FORMAT, MANIFEST, WEIGHTS, Artifact, check_weights, read_artifact, write_artifact
+from vae_anomaly.artifact import (
+    BEHAVIOR,
+    FORMAT,
+    MANIFEST,
+    WEIGHTS,
+    Artifact,
+    check_weights,
+    read_artifact,
+    write_artifact,
+)
 from vae_anomaly.errors import ModelFileError, OutputError, ParameterError
 
 CONTENT = {"parameters": {"beta": 0.1, "name": "Überweisung"}, "profile": [1, 2.5, None, True]}
@@ -76,6 +85,10 @@ def forge(
     return buffer.getvalue()
 
 
+_BLOB = safetensors.numpy.save({"bias": np.zeros(2, dtype=np.float32)})
+_RECORDED = {WEIGHTS: {"sha256": hashlib.sha256(_BLOB).hexdigest(), "size": len(_BLOB)}}
+
+
 def refusal(path, content):
     path.write_bytes(content)
     with pytest.raises(ModelFileError) as caught:
@@ -94,6 +107,15 @@ def same(left, right):
 
 
 # What is written is what is read
+@pytest.mark.parametrize("behavior", [None, b"", b"what the reader of it audits"])
+def test_the_past_is_kept_as_it_is(path, behavior):
+    write_artifact(path, CONTENT, ARRAYS, behavior=behavior)
+    found = read_artifact(path)
+    assert found.behavior == behavior
+    assert same(found.weights, ARRAYS)
+    if behavior:
+        damaged = path.read_bytes().replace(behavior, behavior.upper())
+        assert "CRC" in refusal(path, damaged) or "altered" in refusal(path, damaged)
 
 
 def test_round_trip_is_bit_equal(path):
@@ -299,6 +321,8 @@ HOSTILE = {
     "no weights": (forge(names=(MANIFEST,)), "weights.safetensors, once each"),
     "no manifest": (forge(names=("a.json", WEIGHTS)), "a.json"),
     "a third member": (forge(names=(MANIFEST, WEIGHTS, "run.py")), "run.py"),
+    "a past that is not recorded": (forge(names=(MANIFEST, WEIGHTS, BEHAVIOR)), "behavior.parquet as recorded"),
+    "a member that is only recorded": (forge(members=_RECORDED | {"b": None}), "found nothing"),
     "path trick": (forge(names=(MANIFEST, "../weights.safetensors")), "../weights.safetensors"),
     "absolute path": (forge(names=(MANIFEST, "/weights.safetensors")), "/weights.safetensors"),
     "manifest cut at a NUL": (edited(forge(names=(MANIFEST + "_x", WEIGHTS)), b".json_", b".json\0"), "manifest.json"),

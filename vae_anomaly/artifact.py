@@ -4,7 +4,8 @@
 
     model.vaea
     ├── manifest.json          format, kind, versions, hashes, and whatever the caller keeps there
-    └── weights.safetensors    named arrays of float32, float64, int32, int64 or bool
+    ├── weights.safetensors    named arrays of float32, float64, int32, int64 or bool
+    └── behavior.parquet       if the model needs the past of cards: what `BehaviorFeatures` remembers
 
 A file is data, never code. Reading audits before it builds: the kind of file, its size, the members of the zip, the
 format, the hashes, and every name, shape, dtype and offset of the weights. The hashes find damage and edits; they are
@@ -15,17 +16,15 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import os
 import platform
 import secrets
 import struct
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +33,7 @@ import safetensors.numpy
 from numpy.typing import DTypeLike
 from safetensors import SafetensorError
 
+from vae_anomaly._plain_json import canonical, parse, plain, shown
 from vae_anomaly._version import __version__
 from vae_anomaly.errors import ModelFileError, OutputError, ParameterError
 
@@ -53,11 +53,10 @@ No format may change what older versions need to name the version that is wanted
 _UPGRADES: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
 KIND = "vae_anomaly model"
-MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+MANIFEST, WEIGHTS, BEHAVIOR = "manifest.json", "weights.safetensors", "behavior.parquet"
 MAX_MANIFEST_BYTES = 64 * 2**20
 MAX_FILE_BYTES = 15 * 2**27  # 1.9 GiB: below it a zip needs none of the 64-bit records
 _MAX_DIRECTORY_BYTES = 2**16
-_MAX_DEPTH = 64
 _DTYPES = {"F32": "float32", "F64": "float64", "I32": "int32", "I64": "int64", "BOOL": "bool"}
 _END_RECORD = struct.Struct("<4s4H2LH")
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -76,11 +75,14 @@ class Artifact:
         Writable arrays of their own.
     path : Path or None
         Where it was read from, for messages.
+    behavior : bytes or None
+        The member `BEHAVIOR` as it is, if there is one: its reader audits what is in it.
     """
 
     manifest: dict[str, Any]
     weights: dict[str, np.ndarray[Any, Any]]
     path: Path | None = None
+    behavior: bytes | None = field(default=None, repr=False)
 
 
 def write_artifact(
@@ -89,6 +91,7 @@ def write_artifact(
     weights: Mapping[str, np.ndarray[Any, Any]],
     *,
     overwrite: bool = False,
+    behavior: bytes | None = None,
 ) -> None:
     """Write a model file, whole or not at all.
 
@@ -105,6 +108,8 @@ def write_artifact(
         Arrays of float32, float64, int32, int64 or bool, of any shape.
     overwrite : bool
         Whether a file of that name may be replaced.
+    behavior : bytes, optional
+        The member `BEHAVIOR`.
 
     Raises
     ------
@@ -128,13 +133,13 @@ def write_artifact(
     if os.path.lexists(path) and not (overwrite and path.is_file()):
         found = "exists already" if path.is_file() else "is there, and is no file that could be replaced"
         raise OutputError(f"{str(path)!r} {found}. Name another, or replace a file: --force (overwrite=True).")
-    blob = _pack_weights(weights)
-    text = _pack_manifest(manifest, blob)
-    size, limit = len(text) + len(blob), MAX_FILE_BYTES - _MAX_DIRECTORY_BYTES
+    members = {WEIGHTS: _pack_weights(weights)} | ({} if behavior is None else {BEHAVIOR: behavior})
+    text = _pack_manifest(manifest, members)
+    size, limit = len(text) + sum(map(len, members.values())), MAX_FILE_BYTES - _MAX_DIRECTORY_BYTES
     if len(text) > MAX_MANIFEST_BYTES or size > limit:
         allowed = f"a manifest of at most {MAX_MANIFEST_BYTES:,} bytes and {limit:,} bytes in all"
         raise OutputError(f"{str(path)!r} would be too large: expected {allowed}, found {len(text):,} and {size:,}.")
-    _write_whole(path, _zip({MANIFEST: text, WEIGHTS: blob}))
+    _write_whole(path, _zip({MANIFEST: text, **members}))
 
 
 def read_artifact(path: str | os.PathLike[str]) -> Artifact:
@@ -167,13 +172,13 @@ found nothing of that name. Check the path.
         path = Path(path)
         size = _check_is_file(path)
         with path.open("rb") as file:
-            manifest, weights = _read(file, size)
+            manifest, weights, behavior = _read(file, size)
     except ModelFileError as error:
         raise ModelFileError(f"Cannot load the model file {str(path)!r}: {error}") from error.__cause__
     except _DAMAGE as error:
         reason = f"expected a whole model file, found that it cannot be read ({error}). Use an intact copy."
         raise ModelFileError(f"Cannot load the model file {str(path)!r}: {reason}") from error
-    return Artifact(manifest, weights, path)
+    return Artifact(manifest, weights, path, behavior)
 
 
 def check_weights(artifact: Artifact, expected: Mapping[str, tuple[tuple[int, ...], DTypeLike]]) -> None:
@@ -230,22 +235,22 @@ def _pack_weights(weights: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     return bytes(safetensors.numpy.save(arrays))
 
 
-def _pack_manifest(manifest: Mapping[str, Any], blob: bytes) -> bytes:
+def _pack_manifest(manifest: Mapping[str, Any], members: Mapping[str, bytes]) -> bytes:
     ours = {"vae_anomaly": __version__, "numpy": np.__version__, "python": platform.python_version()}
     entries = {
         **manifest,
         "kind": KIND,
         "format": FORMAT,
         "versions": {name: str(version) for name, version in {**manifest.get("versions", {}), **ours}.items()},
-        "members": {WEIGHTS: _fingerprint(blob)},
+        "members": {name: _fingerprint(blob) for name, blob in members.items()},
     }
     try:
-        plain = _plain(entries)
+        packed = plain(entries)
     except ValueError as error:
         message = f"The 'manifest' parameter of write_artifact must be plain, finite JSON. Got {error} instead."
         raise ParameterError(message) from None
-    plain["manifest_sha256"] = _manifest_hash(plain)
-    return _canonical(plain)
+    packed["manifest_sha256"] = _manifest_hash(packed)
+    return canonical(packed)
 
 
 def _zip(members: Mapping[str, bytes]) -> bytes:
@@ -279,7 +284,8 @@ def _write_whole(path: Path, content: bytes) -> None:
 _INTACT = "Use an intact copy of the file."
 _NEVER = "It is not opened, because loading one can run code: save the model with its save method instead."
 _WHOLE = "A model is manifest and weights together: use the whole file."
-_MEMBERS = f"the members {MANIFEST} and {WEIGHTS}, once each"
+_MEMBERS = f"the members {MANIFEST} and {WEIGHTS}, once each, and perhaps {BEHAVIOR}"
+_NAMES = ([MANIFEST, WEIGHTS], [BEHAVIOR, MANIFEST, WEIGHTS])
 
 
 def _refusal(expected: str, found: str, remedy: str = _INTACT) -> ModelFileError:
@@ -296,18 +302,19 @@ def _check_is_file(path: Path) -> int:
     return size
 
 
-def _read(file: IO[bytes], size: int) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
+def _read(file: IO[bytes], size: int) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]], bytes | None]:
     _refuse_other_kinds(file.read(2**12))
     directory = _check_end_record(file, size)
     with zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
         _check_members(file, infos, directory)
         manifest = _parse_manifest(archive, infos)
-        blob = archive.read(WEIGHTS)
-    recorded, found = manifest["members"].get(WEIGHTS), _fingerprint(blob)
-    if recorded != found:
-        raise _refusal(f"{WEIGHTS} as recorded in {MANIFEST}, {_shown(recorded)}", f"{found}: altered or damaged")
-    return _upgrade(manifest), _load_weights(blob)
+        blobs = {info.orig_filename: archive.read(info) for info in infos if info.orig_filename != MANIFEST}
+    for name in {**blobs, **manifest["members"]}:
+        recorded, found = manifest["members"].get(name), _fingerprint(blobs[name]) if name in blobs else "nothing"
+        if recorded != found:
+            raise _refusal(f"{name} as recorded in {MANIFEST}, {shown(recorded)}", f"{found}: altered or damaged")
+    return _upgrade(manifest), _load_weights(blobs[WEIGHTS]), blobs.get(BEHAVIOR)
 
 
 def _refuse_other_kinds(head: bytes) -> None:
@@ -363,18 +370,18 @@ def _check_members(file: IO[bytes], infos: list[zipfile.ZipInfo], directory: int
 def _parse_manifest(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo]) -> dict[str, Any]:
     names = sorted(info.orig_filename for info in infos)
     if names.count(MANIFEST) != 1:
-        raise _refusal(_MEMBERS, _shown(names))
+        raise _refusal(_MEMBERS, shown(names))
     size = archive.getinfo(MANIFEST).file_size
     if size > MAX_MANIFEST_BYTES:
         raise _refusal(f"a {MANIFEST} of at most {MAX_MANIFEST_BYTES:,} bytes", f"{size:,}")
     manifest = _parse_json(archive.read(MANIFEST), MANIFEST)
     _check_format(manifest)  # before the names: a newer format may have other members
-    if names != [MANIFEST, WEIGHTS]:
-        raise _refusal(_MEMBERS, _shown(names))
+    if names not in _NAMES:
+        raise _refusal(_MEMBERS, shown(names))
     _check_entry(manifest, "members", isinstance(manifest.get("members"), dict), "an object")
     recorded, found = manifest.get("manifest_sha256"), _manifest_hash(manifest)
     if recorded != found:
-        raise _refusal(f"a {MANIFEST} of SHA-256 {_shown(recorded)}", f"{found}: altered or damaged")
+        raise _refusal(f"a {MANIFEST} of SHA-256 {shown(recorded)}", f"{found}: altered or damaged")
     return manifest
 
 
@@ -394,7 +401,7 @@ def _check_format(manifest: Mapping[str, Any]) -> None:
 
 def _check_entry(manifest: Mapping[str, Any], key: str, good: bool, described: str) -> None:
     if not good:
-        raise _refusal(f"the entry {key!r} of {MANIFEST} to be {described}", _shown(manifest.get(key)))
+        raise _refusal(f"the entry {key!r} of {MANIFEST} to be {described}", shown(manifest.get(key)))
 
 
 def _upgrade(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -426,13 +433,13 @@ def _check_header(blob: bytes) -> None:
 
 def _check_tensor(name: str, entry: Any, available: int) -> None:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise _refusal(f"array {name!r} to have a dtype, a shape and data_offsets", _shown(entry))
+        raise _refusal(f"array {name!r} to have a dtype, a shape and data_offsets", shown(entry))
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _refusal(f"array {name!r} to have a dtype among {', '.join(_DTYPES)}", _shown(dtype))
+        raise _refusal(f"array {name!r} to have a dtype among {', '.join(_DTYPES)}", shown(dtype))
     for label, numbers, most in (("shape", shape, 64), ("data_offsets", offsets, 2)):
         if not isinstance(numbers, list) or len(numbers) > most or any(type(n) is not int or n < 0 for n in numbers):
-            raise _refusal(f"the {label} of array {name!r} to be at most {most} integers from 0 on", _shown(numbers))
+            raise _refusal(f"the {label} of array {name!r} to be at most {most} integers from 0 on", shown(numbers))
     n_bytes = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
     if (
         len(offsets) < 2
@@ -440,61 +447,25 @@ def _check_tensor(name: str, entry: Any, available: int) -> None:
         or offsets[1] > available
         or max(shape, default=0) > 2**40
     ):
-        found = f"shape {_shown(shape)} at data_offsets {_shown(offsets)}"
+        found = f"shape {shown(shape)} at data_offsets {shown(offsets)}"
         raise _refusal(f"array {name!r} to lie in {n_bytes:,} of {available:,} bytes", found)
 
 
-# JSON: what one side refuses to write, the other refuses to read
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+def _parse_json(text: bytes, name: str) -> dict[str, Any]:
+    try:
+        parsed = parse(text)
+    except (ValueError, RecursionError) as error:
+        raise _refusal(f"{name} to be plain JSON", str(error)) from error
+    if not isinstance(parsed, dict):
+        raise _refusal(f"{name} to be a JSON object", shown(parsed))
+    return parsed
 
 
 def _manifest_hash(manifest: Mapping[str, Any]) -> str:
     """The SHA-256 of the canonical JSON of everything but the hash itself."""
     rest = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
-    return hashlib.sha256(_canonical(rest)).hexdigest()
+    return hashlib.sha256(canonical(rest)).hexdigest()
 
 
 def _fingerprint(blob: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(blob).hexdigest(), "size": len(blob)}
-
-
-def _plain(value: Any, *where: str | int) -> Any:
-    """`value` as dicts, lists, strings, booleans, None, 64-bit integers and finite numbers, or a ValueError."""
-    if len(where) > _MAX_DEPTH:
-        raise ValueError(f"values nested more than {_MAX_DEPTH} deep")
-    if isinstance(value, Mapping):
-        if not all(isinstance(key, str) for key in value):
-            raise ValueError(f"an object at {_shown(where)} whose keys are not all strings")
-        return {key: _plain(item, *where, key) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item, *where, index) for index, item in enumerate(value)]
-    if value is None or isinstance(value, (str, bool)):
-        return value
-    if (isinstance(value, int) and -(2**63) <= value < 2**64) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise ValueError(f"{_shown(value)} of type {type(value).__name__} at {_shown(where)}")
-
-
-def _parse_json(text: bytes, name: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text.decode("utf-8"), object_pairs_hook=_without_duplicates)
-        _plain(parsed)  # json itself lets NaN, infinities and numbers of any length through
-    except (ValueError, RecursionError) as error:
-        raise _refusal(f"{name} to be plain JSON", str(error)) from error
-    if not isinstance(parsed, dict):
-        raise _refusal(f"{name} to be a JSON object", _shown(parsed))
-    return parsed
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"the key {_shown(name)} twice in one object")
-    return result
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
