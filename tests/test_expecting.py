@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vae_anomaly._expecting import _CYCLES, _of_angle, _of_code, expected, mixture_quantile, number_edges
+from vae_anomaly._expecting import (
+    _CYCLES,
+    _digits,
+    _of_angle,
+    _of_code,
+    _of_weekday,
+    expected,
+    mixture_quantile,
+    number_edges,
+    number_text,
+)
 from vae_anomaly.model.explaining import Outlook
 from vae_anomaly.table.cells import Reading
 from vae_anomaly.table.columns import CategoricalColumn, DatetimeColumn, NumericColumn
@@ -84,9 +94,58 @@ def test_the_hours_around_midnight_are_one_arc():
     assert found.text == ["23:06 to 00:53"]
 
 
-def test_no_hour_is_expected_where_all_are_alike():
+@pytest.mark.parametrize("hour", np.linspace(0, 6, 7))
+def test_no_hour_is_expected_and_none_is_unusual_where_all_are_alike(hour):
     nothing = np.full((1, 3), 1e-6)
-    assert _of_angle(_CYCLES[0], (nothing, nothing), np.array([1.0])).text == ["any time of the day"]
+    found = _of_angle(_CYCLES[0], (nothing, nothing), np.array([hour]))
+    assert found.text == ["any time of the day"]
+    assert found.within.all()
+
+
+def of_weekday(weight):
+    """What is expected of a Sunday, which is less likely than any other day by this factor."""
+    probability = np.array([*np.linspace(1.001, 1.0, 6), weight])
+    codes = np.array([6 + FIRST_LEVEL], dtype=np.int32)
+    return _of_weekday(of_symbols(probability / probability.sum(), codes - FIRST_LEVEL), codes)
+
+
+def test_no_weekday_is_unusual_where_all_are_alike():
+    assert (of_weekday(0.9).text, of_weekday(0.9).usual) == (["any day of the week"], ["any day of the week"])
+    assert of_weekday(0.9).within.all()
+
+
+def test_a_weekday_is_unusual_where_few_others_are_likely():
+    weekdays = np.array([[0.5, 0.3, 0.1, 0.05, 0.03, 0.015, 0.005]])
+    codes = np.array([6 + FIRST_LEVEL], dtype=np.int32)
+    found = _of_weekday(of_symbols(weekdays[0], codes - FIRST_LEVEL), codes)
+    assert not found.within.any()
+    assert found.usual == ["Monday (50 %), Tuesday (30 %)"]
+
+
+@given(st.integers(0, 500))
+def test_a_level_that_is_named_as_usual_is_no_unusual_one(seed):
+    rng = np.random.default_rng(seed)
+    codes = np.arange(6, dtype=np.int32) + FIRST_LEVEL
+    numbers = of_symbols(rng.dirichlet(np.full(6, 0.5)), codes - FIRST_LEVEL)
+    found = _of_code("abcdef", numbers, codes, has_rare=False)
+    for level, within, usual in zip("abcdef", found.within, found.usual, strict=True):
+        assert within == (f"{level} (" in usual or usual.endswith(" and others"))
+
+
+def test_a_long_level_is_told_by_its_beginning_and_a_comma_in_one_parts_nothing():
+    codes = np.array([FIRST_LEVEL], dtype=np.int32)
+    levels = ["x, median y", "z" * 100_000]
+    found = _of_code(levels, of_symbols(np.array([0.6, 0.4]), codes - FIRST_LEVEL), codes, has_rare=False)
+    assert found.usual[0].startswith("x, median y (60 %), zzz")
+    assert len(found.text[0]) < 200
+
+
+@given(st.floats(-1e12, 1e12), st.floats(1e-6, 1e6))
+def test_the_ends_of_a_range_are_told_apart_and_to_a_tenth_of_it(middle, width):
+    low, high = np.array([middle - width / 2]), np.array([middle + width / 2])
+    assume(high - low > 1e-7 * max(1e-7, abs(middle)))
+    told = [float(number_text(number[0], int(_digits(low, high)[0]))) for number in (low, high)]
+    np.testing.assert_allclose(told, [low[0], high[0]], atol=0.1 * float(high[0] - low[0]) + 0.5 * (abs(middle) >= 1e9))
 
 
 def number(name="amount", **options):
@@ -130,4 +189,7 @@ def test_levels_and_dates_are_told_in_the_words_of_the_table():
     found = expected(when, parts, table(angles=[1.0], codes=[FIRST_LEVEL + 2]), layout, {})
     assert found.text == ["day 4 to day 7; Wednesday (97 %), Sunday (3 %)"]
     assert found.within.all()
-    assert not expected(when, parts, table(angles=[4.0], codes=[FIRST_LEVEL + 2]), layout, {}).within.any()
+    assert found.usual == ["day 4 to day 7; Wednesday (97 %)"]
+    late = expected(when, parts, table(angles=[4.0], codes=[FIRST_LEVEL + 2]), layout, {})
+    assert not late.within.any()
+    assert late.usual == ["day 4 to day 7"]  # the weekday is as expected, and nothing to tell of

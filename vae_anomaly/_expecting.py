@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import elementwise
 from scipy.special import i0e, i1e, stdtr, stdtrit
 
+from vae_anomaly._telling import cell_text
 from vae_anomaly.model.explaining import Outlook
 from vae_anomaly.table.cells import Reading
 from vae_anomaly.table.columns import (
@@ -40,8 +41,14 @@ _GRID = 720
 _ANY = 0.7 * np.pi
 """Half of an arc from which on it says nothing: 80 % of a uniform distribution have 0.8 π."""
 
+_ANY_WEEKDAY = 0.6
+"""Share of the three likeliest weekdays below which they say nothing: of a uniform distribution they have 0.43."""
+
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_DIGITS = 3
+_LEAST = 0.01
+"""Levels are named down to one in a hundred, and the likeliest in any case."""
+
+_DIGITS, _MOST_DIGITS = 3, 10
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,9 @@ class Expected:
     ----------
     text : list of str
         In the user's units.
+    usual : list of str
+        What of it is usual, for a sentence: the range alone; of the levels named those that have `USUAL` together; of
+        a date the places in which the cell is not usual, or all if there are none.
     within : bool ndarray of shape (n_rows,)
         Whether the cell is in what is usual.
     side : int8 ndarray of shape (n_rows,)
@@ -59,6 +69,7 @@ class Expected:
     """
 
     text: list[str]
+    usual: list[str]
     within: NDArray[np.bool_]
     side: NDArray[np.int8]
 
@@ -177,12 +188,21 @@ def _of_number(column: NumericColumn, edges: Floats, z: Floats) -> Expected:
     low, middle, high = np.clip(_in_units(column, edges), column.minimum, column.maximum)
     cell = _in_units(column, z)
     side = np.where(cell > high, 1, np.where(cell < low, -1, 0)).astype(np.int8)
-    moment = column.reading is Reading.MOMENT
-    texts = [
-        f"{number_text(a, moment)} to {number_text(c, moment)}, median {number_text(b, moment)}"
-        for a, b, c in zip(low.tolist(), middle.tolist(), high.tolist(), strict=True)
-    ]
-    return Expected(texts, side == 0, side)
+    if column.reading is Reading.MOMENT:
+        first, median, last = (map(moment_text, numbers.tolist()) for numbers in (low, middle, high))
+    else:
+        digits = _digits(low, high).tolist()
+        first, median, last = (map(number_text, numbers.tolist(), digits) for numbers in (low, middle, high))
+    ranges = [f"{a} to {b}" for a, b in zip(first, last, strict=True)]
+    texts = [f"{usual}, median {number}" for usual, number in zip(ranges, median, strict=True)]
+    return Expected(texts, ranges, side == 0, side)
+
+
+def _digits(low: Floats, high: Floats) -> NDArray[np.int64]:
+    """How many tell the ends of a range apart, where these are much alike."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        more = np.floor(np.log10(np.maximum(np.abs(low), np.abs(high)) / (high - low)))
+    return np.clip(np.nan_to_num(more) + _DIGITS, _DIGITS, _MOST_DIGITS).astype(np.int64)
 
 
 def _in_units(column: NumericColumn, z: Floats) -> Floats:
@@ -193,22 +213,31 @@ def _in_units(column: NumericColumn, z: Floats) -> Floats:
     return np.rint(numbers) if column.integer else np.asarray(numbers)
 
 
-def number_text(number: float, moment: bool = False) -> str:
-    """A number in three digits, or more if it has more before the point; a moment as a date.
+def number_text(number: float, digits: int = _DIGITS) -> str:
+    """A number in a few digits, or more if it has more before the point.
 
     Examples
     --------
-    >>> [number_text(number) for number in (8.0312, 61204.4, 0.0001234, 0.0, -2.5e20)]
-    ['8.03', '61204', '0.000123', '0', '-2.5e+20']
-    >>> number_text(86_400.0, moment=True)
+    >>> [number_text(number) for number in (8.0312, 999.7, 61204.4, 0.0001234, 0.0, -2.5e20)]
+    ['8.03', '1000', '61204', '0.000123', '0', '-2.5e+20']
+    >>> number_text(47.00061, digits=6)
+    '47.0006'
+    """
+    return f"{number:.0f}" if 10**digits - 0.5 <= abs(number) < 1e15 else f"{number:.{digits}g}"
+
+
+def moment_text(seconds: float) -> str:
+    """A moment, in seconds since 1970, as a date.
+
+    Examples
+    --------
+    >>> moment_text(86_400.0)
     '1970-01-02 00:00'
     """
-    if moment:
-        try:
-            return f"{dt.datetime(1970, 1, 1) + dt.timedelta(seconds=number):%Y-%m-%d %H:%M}"
-        except OverflowError:
-            return "a date far away"
-    return f"{number:.0f}" if 10**_DIGITS <= abs(number) < 1e15 else f"{number:.{_DIGITS}g}"
+    try:
+        return f"{dt.datetime(1970, 1, 1) + dt.timedelta(seconds=seconds):%Y-%m-%d %H:%M}"
+    except OverflowError:
+        return "a date far away"
 
 
 def _levels(column: Column) -> tuple[str, ...]:
@@ -220,19 +249,21 @@ def _levels(column: Column) -> tuple[str, ...]:
 
 
 def _of_code(levels: Sequence[str], numbers: tuple[Floats, ...], codes: NDArray[np.int32], has_rare: bool) -> Expected:
-    names = (("a rare value",) if has_rare else ()) + tuple(levels)
+    names = [*(["a rare value"] if has_rare else []), *map(cell_text, levels)]
     shares, symbols, _, likelier = numbers
-    texts = [
-        ", ".join(f"{names[i]} ({_percent(p)})" for i, p in zip(row, share, strict=True) if p >= _least(share))
-        for row, share in zip(symbols.astype(np.intp).tolist(), shares.tolist(), strict=True)
-    ]
-    known = codes >= (RARE if has_rare else FIRST_LEVEL)
-    return Expected(texts, known & (likelier[:, 0] < USUAL), np.zeros(len(codes), dtype=np.int8))
-
-
-def _least(shares: Sequence[float]) -> float:
-    """The likeliest levels are named down to one in a hundred, and the first in any case."""
-    return min(0.01, shares[0])
+    symbol = codes - (RARE if has_rare else FIRST_LEVEL)
+    within = (symbol >= 0) & (likelier[:, 0] < USUAL)
+    named = shares >= np.minimum(_LEAST, shares[:, :1])
+    usual = named & (np.cumsum(shares, axis=1) - shares < USUAL - _CLOSE)
+    unnamed = within & ~(usual & (symbols == symbol[:, None])).any(axis=1)
+    told, some = [], []
+    counts = zip(named.sum(axis=1).tolist(), usual.sum(axis=1).tolist(), unnamed.tolist(), strict=True)
+    rows = zip(symbols.astype(np.intp).tolist(), shares.tolist(), counts, strict=True)
+    for row, share, (n_named, n_usual, others) in rows:
+        texts = [f"{names[i]} ({_percent(p)})" for i, p in zip(row[:n_named], share, strict=False)]
+        told.append(", ".join(texts))
+        some.append(", ".join(texts[:n_usual]) + (" and others" if others else ""))
+    return Expected(told, some, within, np.zeros(len(codes), dtype=np.int8))
 
 
 def _percent(share: float) -> str:
@@ -248,11 +279,25 @@ def _of_date(column: DatetimeColumn, parts: Sequence[Outlook], cells: EncodedTab
             angle = cells.angles[:, outlook.part - layout.n_values].astype(np.float64)
             found.append(_of_angle(cycles.pop(0), outlook.numbers, angle))
         else:
-            found.append(_of_code(_WEEKDAYS, outlook.numbers, _codes(cells, outlook.part, layout), has_rare=False))
-    within = np.all([part.within for part in found], axis=0)
-    return Expected(
-        ["; ".join(texts) for texts in zip(*(part.text for part in found), strict=True)], within, found[0].side
+            found.append(_of_weekday(outlook.numbers, _codes(cells, outlook.part, layout)))
+    texts = ["; ".join(of) for of in zip(*(part.text for part in found), strict=True)]
+    parts_within = np.column_stack([part.within for part in found])
+    usual = [
+        "; ".join(text for text, fine in zip(of, inside, strict=True) if all(inside) or not fine)
+        for of, inside in zip(zip(*(part.usual for part in found), strict=True), parts_within.tolist(), strict=True)
+    ]
+    return Expected(texts, usual, parts_within.all(axis=1), found[0].side)
+
+
+def _of_weekday(numbers: tuple[Floats, ...], codes: NDArray[np.int32]) -> Expected:
+    """As of any code, but of days that are much alike none is unusual."""
+    found = _of_code(_WEEKDAYS, numbers, codes, has_rare=False)
+    alike = numbers[0].sum(axis=1) < _ANY_WEEKDAY
+    texts, usual = (
+        ["any day of the week" if any_day else text for text, any_day in zip(of, alike.tolist(), strict=True)]
+        for of in (found.text, found.usual)
     )
+    return Expected(texts, usual, found.within | (alike & (codes >= FIRST_LEVEL)), found.side)
 
 
 @dataclass(frozen=True)
@@ -298,7 +343,7 @@ def _of_angle(cycle: _Cycle, members: tuple[Floats, ...], angle: Floats) -> Expe
         cycle.nowhere if width > _ANY else f"{cycle.text(centre - width)} to {cycle.text(centre + width)}"
         for centre, width in zip(mean.tolist(), half.tolist(), strict=True)
     ]
-    return Expected(texts, away <= half, np.zeros(len(angle), dtype=np.int8))
+    return Expected(texts, texts, (away <= half) | (half > _ANY), np.zeros(len(angle), dtype=np.int8))
 
 
 def _resultant(concentration: Floats) -> Floats:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vae_anomaly._expecting import Expected, expected, number_edges
 from vae_anomaly._params import Number, OneOf, check_params
-from vae_anomaly._telling import AS_EXPECTED, NEVER_SEEN, TOO_HIGH, TOO_LOW, UNUSUAL, of_gap, sentence
+from vae_anomaly._telling import AS_EXPECTED, HIGH, NEVER_SEEN, TOO_HIGH, TOO_LOW, UNUSUAL, of_gap, sentence
 from vae_anomaly._usual import CONDITIONAL, PLAIN
 from vae_anomaly.decision.reasons import Reasons, Terms, reasons
 from vae_anomaly.model.explaining import Outlook, conditional_surprisals, outlooks, present_cells
@@ -28,7 +28,6 @@ _RULES = {
     "conditional": (OneOf((True, False)),),
 }
 _CELLS_AT_ONCE = 131_072
-_HIGH = 95.0
 
 
 class Explained:
@@ -62,7 +61,8 @@ class Explained:
             - column, kind: of the table; column is missing in a line of no column ("KL", "rest", "known frauds").
             - observed: the cell as it is in `X`, None where it is missing.
             - expected: the range that has 80 % of what the model expects, and the median; or the three likeliest
-              categories with their probabilities. It is kept within the range of the training rows.
+              categories with their probabilities. It is kept within the range of the training rows. The sentence names
+              of it what is usual: of the categories those that have 80 % together.
             - surprisal: −log p of the cell, in nats, given the other cells or as reconstructed.
             - share: nats that the column adds to the anomaly score: its weight times its surprisal as reconstructed,
               below 0 where a number fits so well that its density is above one.
@@ -286,7 +286,7 @@ def _words(why: _Why, observed: NDArray[np.object_]) -> tuple[NDArray[np.object_
     unseen, by_gap = why.unseen().ravel(), why.reasons.by_gap.ravel()
     text, direction, told = (np.full(len(observed), None, dtype=object) for _ in range(3))
     for number, where, of in why.expectations():
-        side = np.where(of.within & (percentile[where] <= _HIGH), AS_EXPECTED, UNUSUAL).astype(object)
+        side = np.where(of.within & (percentile[where] <= HIGH), AS_EXPECTED, UNUSUAL).astype(object)
         side[of.side > 0], side[of.side < 0], side[unseen[where]] = TOO_HIGH, TOO_LOW, NEVER_SEEN
         column = columns[number]
         for i, place in enumerate(where.tolist()):
@@ -295,5 +295,5 @@ def _words(why: _Why, observed: NDArray[np.object_]) -> tuple[NDArray[np.object_
                 direction[place], told[place] = of_gap(column, cell, why.detector.schema_.n_rows)
             else:
                 direction[place] = side[i]
-                told[place] = sentence(column.name, cell, of.text[i], side[i], within=bool(of.within[i]))
+                told[place] = sentence(column.name, cell, of.usual[i], side[i], within=bool(of.within[i]))
     return text, direction, told

@@ -10,6 +10,9 @@ AS_EXPECTED, UNUSUAL, TOO_HIGH, TOO_LOW = "as expected", "unusual value", "too h
 NEVER_SEEN, MISSING, PRESENT = "unseen", "unexpectedly missing", "unexpectedly present"
 """The directions."""
 
+HIGH = 95.0
+"""Percentile of a surprisal from which on even what is usual for a row is no longer called as expected."""
+
 _SELDOM = 0.05
 _LONGEST = 60
 
@@ -24,7 +27,7 @@ def sentence(name: str, cell: Any, usual: str, direction: str, *, within: bool) 
     cell : object
         As the table has it.
     usual : str
-        What was expected.
+        What is usual for this row.
     direction : str
         How the cell lies to it.
     within : bool
@@ -32,19 +35,21 @@ def sentence(name: str, cell: Any, usual: str, direction: str, *, within: bool) 
 
     Examples
     --------
-    >>> sentence("amount", 912.4, "8 to 61, median 24", TOO_HIGH, within=False)
+    >>> sentence("amount", 912.4, "8 to 61", TOO_HIGH, within=False)
     'amount 912.4 where 8 to 61 is usual for this row'
     >>> sentence("channel", "qr_code", "chip (71 %), online (20 %)", NEVER_SEEN, within=False)
     'channel qr_code was never seen in training, where chip (71 %), online (20 %) is usual for this row'
+    >>> sentence("via", "web", "web (60 %)", UNUSUAL, within=True)
+    'via web is among what is usual for this row (web (60 %)), but surprises more than in 95 % of normal rows'
     """
     observed = f"{name} {cell_text(cell)}"
-    usual = usual.partition(", median ")[0]
     if direction == AS_EXPECTED:
         return f"{observed} is usual for this row ({usual})"
     if direction == NEVER_SEEN:
         return f"{observed} was never seen in training, where {usual} is usual for this row"
     if within:
-        return f"{observed} goes badly with the other columns, though usual by itself ({usual})"
+        by = f"surprises more than in {HIGH:.0f} % of normal rows"
+        return f"{observed} is among what is usual for this row ({usual}), but {by}"
     return f"{observed} where {usual} is usual for this row"
 
 
@@ -77,12 +82,12 @@ def of_gap(column: Column, cell: Any, n_rows: float) -> tuple[str, str]:
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as a sentence has it: of a long text its beginning.
+    """A cell as a sentence has it, truth as the model's levels spell it: of a long text its beginning.
 
     Examples
     --------
-    >>> cell_text(912.40), cell_text("chip"), len(cell_text("x" * 1_000))
-    ('912.4', 'chip', 61)
+    >>> cell_text(912.40), cell_text("chip"), cell_text(True), len(cell_text("x" * 1_000))
+    ('912.4', 'chip', 'true', 61)
     """
-    text = f"{cell:.10g}" if isinstance(cell, float) else str(cell)
+    text = f"{cell:.10g}" if isinstance(cell, float) else str(cell).lower() if isinstance(cell, bool) else str(cell)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
