@@ -15,6 +15,8 @@ from sklearn.ensemble import IsolationForest
 from vae_anomaly import CalibratedDetector, MissingExtraError, OutputError, ParameterError, TableError, VAEDetector
 from vae_anomaly.report import Origin, summarise, write_report
 from vae_anomaly.report._history import MOST_VISITS
+from vae_anomaly.report._pictures import pictures
+from vae_anomaly.report._scored import Scored
 
 KNOWN = ["timestamp", "category", "amount", "country", "channel", "distance_km", "is_foreign"]
 QUICK = {"n_nearest": 0}
@@ -260,7 +262,30 @@ def test_numbers_at_the_edge_of_the_training_range_are_within_it():
     assert "1 row outside" in remarks(summarise(detector, beyond, **QUICK))["x"]
 
 
+def test_dates_that_are_modelled_as_numbers_are_remarked_on_as_dates():
+    rng = np.random.default_rng(0)
+    days = rng.uniform(0, 90, 400)
+    rows = pd.DataFrame({"when": pd.Timestamp("2026-01-01") + pd.to_timedelta(days, unit="D"), "amount": 3 * days})
+    detector = VAEDetector(kinds={"when": "numeric"}, max_steps=100, n_members=1).fit(rows)
+    found = remarks(summarise(detector, rows.assign(when=pd.Timestamp("2027-05-04 03:20")), **QUICK))["when"]
+    assert "here it is 2027-05-04 03:20 to 2027-05-04 03:20" in found
+    assert "one value in all rows, 2027-05-04 03:20;" in found
+
+
+def test_a_single_hour_is_one_and_no_score_is_minus_nothing():
+    seconds = np.array([60.0, 120.0, np.nan])
+    scores, alerts = pictures(Scored(np.array([-0.04, -0.01, 0.01]), np.zeros(3)), seconds, None)
+    assert scores.text.startswith("Anomaly scores of 3 rows: half are below 0.0 nats, 90 % lie between 0.0 and 0.0")
+    assert alerts.text == "On average 0.0 alerts per hour, at most 0, in 1 hour. Left out: 1 row without a time."
+
+
 # ---------------------------------------------------------------- odd input
+
+
+def test_a_wrong_fixed_column_is_told_where_nothing_alerts_too(detector, training):
+    normal = training.iloc[[int(detector.anomaly_score(training).argmin())]]
+    with pytest.raises(ParameterError, match="Got 'card' instead"):
+        summarise(detector, normal, fixed=("card",))
 
 
 def test_rows_that_do_not_alert_make_an_empty_report(detector, training):

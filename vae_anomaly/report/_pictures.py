@@ -15,6 +15,7 @@ from vae_anomaly.decision.budget import AlertBudget
 from vae_anomaly.decision.calibration import Calibration
 from vae_anomaly.errors import MissingExtraError
 from vae_anomaly.plots import AlertsPerPeriodDisplay, ScoreDistributionDisplay
+from vae_anomaly.report._quality import counted
 from vae_anomaly.report._scored import Scored
 from vae_anomaly.report.facts import Picture
 
@@ -60,10 +61,10 @@ def _scores(scored: Scored, calibration: Calibration | None) -> Picture:
             unit="nats",
             ax=axes,
         )
-    quartiles = np.percentile(scored.score, [5, 50, 95])
+    low, middle, high, highest = np.round(np.percentile(scored.score, [5, 50, 95, 100]), 1) + 0.0  # no "-0.0"
     text = (
-        f"Anomaly scores of {len(scored.score):,} rows: half are below {quartiles[1]:.1f} nats, 90 % lie between "
-        f"{quartiles[0]:.1f} and {quartiles[2]:.1f}, and the highest is {scored.score.max():.1f}."
+        f"Anomaly scores of {counted(len(scored.score))}: half are below {middle:.1f} nats, 90 % lie between "
+        f"{low:.1f} and {high:.1f}, and the highest is {highest:.1f}."
     )
     return Picture("Anomaly scores", text, drawing[0])
 
@@ -77,9 +78,9 @@ def _alerts(scored: Scored, seconds: Floats, calibration: Calibration | None) ->
     with _axes() as (axes, drawing):
         display = AlertsPerPeriodDisplay.from_predictions(scored.alert[known], time, per=per, budget=budget, ax=axes)
     counts = display.counts.n_alerts
-    text = f"On average {counts.mean():.1f} alerts per {per}, at most {counts.max():,}, in {len(counts):,} {per}s."
+    text = f"On average {counts.mean():.1f} alerts per {per}, at most {counts.max():,}, in {counted(len(counts), per)}."
     if not known.all():
-        text += f" {int((~known).sum()):,} rows without a time are not in it."
+        text += f" Left out: {counted(int((~known).sum()))} without a time."
     return Picture(f"Alerts per {per}", text, drawing[0])
 
 

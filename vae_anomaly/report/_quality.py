@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vae_anomaly._expecting import moment_text, number_text
 from vae_anomaly._telling import cell_text
 from vae_anomaly.decision.guarantee import percent
 from vae_anomaly.report._rows import Rows
@@ -27,6 +29,7 @@ from vae_anomaly.table.frames import as_table
 from vae_anomaly.table.schema import Schema
 
 _FEW = 5
+_DIGITS = 6
 _MANY_GAPS = 0.05
 """By how much a share of missing cells has to differ from training to be remarked on."""
 
@@ -91,7 +94,9 @@ def _on_values(column: Column, cells: Any) -> Iterator[str]:
 
 
 def _on_numbers(column: NumericColumn, cells: Any) -> Iterator[str]:
+    told: Callable[[float], str] = partial(number_text, digits=_DIGITS)
     if column.reading is Reading.MOMENT:
+        told = moment_text
         cells = pc.divide(read_moments(cells).cast(pa.int64()).cast(pa.float64()), 1e6)
     numbers = read_numbers(cells).cast(pa.float64(), safe=False).drop_null()
     outside = pc.or_(pc.less(numbers, column.minimum), pc.greater(numbers, column.maximum))
@@ -99,10 +104,10 @@ def _on_numbers(column: NumericColumn, cells: Any) -> Iterator[str]:
     if n_outside:
         ends = pc.min_max(numbers).as_py()
         yield (
-            f"{_rows(n_outside)} outside the training range of {column.minimum:.6g} to {column.maximum:.6g}; here it "
-            f"is {ends['min']:.6g} to {ends['max']:.6g}"
+            f"{counted(n_outside)} outside the training range of {told(column.minimum)} to {told(column.maximum)}; "
+            f"here it is {told(ends['min'])} to {told(ends['max'])}"
         )
-    yield from _on_constancy(numbers.unique(), len(numbers))
+    yield from _on_constancy(numbers.unique(), len(numbers), told)
 
 
 def _on_dates(column: DatetimeColumn, cells: Any) -> Iterator[str]:
@@ -135,17 +140,24 @@ def _on_levels(column: BooleanColumn | CategoricalColumn | ConstantColumn, cells
         commonest = sorted(found, key=lambda pair: (-pair[1], pair[0]))
         listed = ", ".join(f"{cell_text(level)} ({n:,})" for level, n in commonest[:_FEW])
         more = f" and {len(commonest) - _FEW:,} more" if len(commonest) > _FEW else ""
-        yield f"{_rows(n_unseen)} with a level that training never saw: {listed}{more}"
+        yield f"{counted(n_unseen)} with a level that training never saw: {listed}{more}"
     if not isinstance(column, ConstantColumn):
         yield from _on_constancy(levels, pc.sum(n_rows).as_py() or 0)
     elif not n_unseen:
         yield "constant in training and here: it tells no rows apart"
 
 
-def _on_constancy(distinct: Any, n_rows: int) -> Iterator[str]:
+def _on_constancy(distinct: Any, n_rows: int, told: Callable[[Any], str] = cell_text) -> Iterator[str]:
     if len(distinct) == 1 and n_rows > 1:
-        yield f"one value in all rows, {cell_text(distinct[0].as_py())}; several in training"
+        yield f"one value in all rows, {told(distinct[0].as_py())}; several in training"
 
 
-def _rows(n: int) -> str:
-    return f"{n:,} row{'' if n == 1 else 's'}"
+def counted(n: int, what: str = "row") -> str:
+    """How many there are.
+
+    Examples
+    --------
+    >>> counted(1), counted(1_200, "day")
+    ('1 row', '1,200 days')
+    """
+    return f"{n:,} {what}{'' if n == 1 else 's'}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.utils import _safe_indexing
 
 from vae_anomaly._params import Instance, Number, OneOf, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
@@ -142,6 +143,8 @@ def summarise(
     if entity is not None:
         rows.cells(entity)  # a wrong name is told before the work
     found = scored(detector, rows.known, groups)
+    if fixed:  # a wrong name is told where nothing alerts too
+        vae.nearest_normal(_safe_indexing(rows.known, [0]), fixed=fixed, threshold=np.inf)
     listed = Listed.of(vae, rows, found, n_reasons, max_alerts, n_nearest, fixed)
     drivers = drivers_of(listed.reasons)
     shown = [driver.column for driver in drivers if driver.column not in (time, entity)][:_HISTORY_COLUMNS]
