@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vae_anomaly.model.products import affine
+
 LANES = 16
 """Float32 numbers in the widest vector register of today's CPUs."""
 
@@ -90,7 +92,7 @@ class ExemplarPrior(nn.Module):
 
         def kl(q: Posterior) -> Tensor:
             mu = q.mu - centre
-            nearest = torch.baddbmm(constant, mu, terms).amax(-1)  # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v
+            nearest = affine(constant, mu, terms).amax(-1)  # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v
             spread = (mu.square() + q.log_var.exp()) * precision + self.log_var - q.log_var - 1
             return math.log(self.n_exemplars) - nearest + 0.5 * spread.sum(-1)
 

@@ -26,6 +26,7 @@ from vae_anomaly.model.likelihoods import (
     StudentTHead,
     VonMisesHead,
 )
+from vae_anomaly.model.products import affine
 from vae_anomaly.table.layout import FIRST_LEVEL, Layout, PartKind
 
 MAX_EMBEDDING = 8
@@ -81,7 +82,7 @@ class MemberLinear(nn.Module):
 
     def forward(self, x: Float[Tensor, "members rows n_in"]) -> Float[Tensor, "members rows n_out"]:
         """One batched product for all members."""
-        return torch.baddbmm(self.bias, x, self.weight)[..., : self.n_out]
+        return affine(self.bias, x, self.weight)[..., : self.n_out]
 
 
 @final

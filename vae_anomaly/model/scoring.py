@@ -85,7 +85,7 @@ def kl_scale(found: Sequence[Surprisals], weight: NDArray[np.float64]) -> float:
 
 def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
     """Surprisal of every part of every row, and the row's KL."""
-    with torch.inference_mode():
+    with torch.inference_mode(), at_most(1):
         kl_to_prior = model.prior.kl()
 
     def tile(batch: Batch) -> tuple[Tensor, ...]:
