@@ -202,7 +202,7 @@ def _digits(low: Floats, high: Floats) -> NDArray[np.int64]:
     """How many tell the ends of a range apart, where these are much alike."""
     with np.errstate(divide="ignore", invalid="ignore"):
         more = np.floor(np.log10(np.maximum(np.abs(low), np.abs(high)) / (high - low)))
-    return np.clip(np.nan_to_num(more) + _DIGITS, _DIGITS, _MOST_DIGITS).astype(np.int64)
+    return np.asarray(np.clip(np.nan_to_num(more) + _DIGITS, _DIGITS, _MOST_DIGITS), dtype=np.int64)
 
 
 def _in_units(column: NumericColumn, z: Floats) -> Floats:
@@ -286,7 +286,7 @@ def _of_date(column: DatetimeColumn, parts: Sequence[Outlook], cells: EncodedTab
         "; ".join(text for text, fine in zip(of, inside, strict=True) if all(inside) or not fine)
         for of, inside in zip(zip(*(part.usual for part in found), strict=True), parts_within.tolist(), strict=True)
     ]
-    return Expected(texts, usual, parts_within.all(axis=1), found[0].side)
+    return Expected(texts, usual, np.all(parts_within, axis=1), found[0].side)
 
 
 def _of_weekday(numbers: tuple[Floats, ...], codes: NDArray[np.int32]) -> Expected:
