@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         VaeAnomalyWarning,
     )
     from vae_anomaly.patterns import AlertPatterns, alert_drivers, alert_patterns
+    from vae_anomaly.pipelines import load_pipeline, save_pipeline
     from vae_anomaly.table.columns import ColumnKind
     from vae_anomaly.table.schema import Schema
     from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
@@ -95,6 +96,7 @@ _HOMES = {
         "VaeAnomalyWarning",
     ),
     "patterns": ("AlertPatterns", "alert_drivers", "alert_patterns"),
+    "pipelines": ("load_pipeline", "save_pipeline"),
     "table.columns": ("ColumnKind",),
     "table.schema": ("Schema",),
     "training.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "Evaluation", "History", "ProgressBar"),
@@ -150,10 +152,12 @@ __all__ = [
     "alert_patterns",
     "data_parallel",
     "fetch_creditcard",
+    "load_pipeline",
     "load_transactions",
     "make_transactions",
     "read_labelled",
     "recency_weights",
+    "save_pipeline",
     "top_k_per_period",
 ]
 

@@ -38,7 +38,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._behavior import files
 from vae_anomaly._behavior.computing import features
-from vae_anomaly._behavior.history import History
+from vae_anomaly._behavior.history import History, moment
 from vae_anomaly._behavior.plan import Plan
 from vae_anomaly._behavior.rows import Batch
 from vae_anomaly._behavior.spec import Spec
@@ -359,7 +359,19 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         ModelFileError
             If it is another file, damaged, or of a newer format.
         """
-        params, plan, history, fitted = files.read(path)
+        return cls._of_parts(*files.read(path))
+
+    def _to_bytes(self) -> bytes:
+        """What `save` writes, for a model file."""
+        check_is_fitted(self)
+        return files.to_bytes(self.get_params(deep=False), self._plan, self.history_, self._fitted)
+
+    @classmethod
+    def _of_bytes(cls, content: bytes, path: str | os.PathLike[str]) -> Self:
+        return cls._of_parts(*files.read(path, content))
+
+    @classmethod
+    def _of_parts(cls, params: dict[str, Any], plan: Plan, history: History, fitted: files.Fitted) -> Self:
         behavior = cls(**params)
         behavior._adopt(plan, history, fitted)
         return behavior
@@ -404,9 +416,7 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         late = batch.rows.time < earliest
         if late.any():
             row = int(late.argmax())
-            found, expected, latest = (
-                np.datetime64(int(tick), "us").item() for tick in (batch.rows.time[row], earliest, clock)
-            )
+            found, expected, latest = (moment(int(tick)) for tick in (batch.rows.time[row], earliest, clock))
             raise TableError(
                 f"Column {spec.time!r}, row {batch.placed[row] + 1}: expected no time before {expected}, as rows until "
                 f"{latest} are remembered; found {found}, and {int(late.sum())} such rows in all. Give rows in order "

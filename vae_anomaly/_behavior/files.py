@@ -55,6 +55,8 @@ _FIELDS = {
 }
 Fitted = tuple[int, str]
 """Number and hash of the rows of fit."""
+_ROWS_OF_ANY_FILE, _ROWS_A_BYTE = 1 << 20, 8
+"""More rows a file cannot have: a few bytes may otherwise say that they stand for more than memory holds."""
 
 
 def write(
@@ -75,6 +77,17 @@ def write(
     """
     if Path(path).suffix.lower() != ".parquet":
         raise OutputError(f"{path}: expected a name that ends in .parquet. Rename it.")
+    write_table(_table(params, plan, history, fitted), path, force=overwrite)
+
+
+def to_bytes(params: Mapping[str, Any], plan: Plan, history: History, fitted: Fitted) -> bytes:
+    """What `write` would write."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(_table(params, plan, history, fitted), sink)
+    return bytes(sink.getvalue())
+
+
+def _table(params: Mapping[str, Any], plan: Plan, history: History, fitted: Fitted) -> pa.Table:
     head = {
         "format": FORMAT,
         "version": __version__,
@@ -87,11 +100,18 @@ def write(
     }
     pieces = [_of_rows(history), *_of_older(history), *_of_counts(history)]
     table = pa.concat_tables(pieces, promote_options="default")
-    write_table(table.replace_schema_metadata({_KEY: json.dumps(head).encode()}), path, force=overwrite)
+    return table.replace_schema_metadata({_KEY: json.dumps(head).encode()})
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Plan, History, Fitted]:
+def read(path: str | os.PathLike[str], content: bytes | None = None) -> tuple[dict[str, Any], Plan, History, Fitted]:
     """Read what `write` wrote: parameters, plan, what is remembered, and what fit had seen.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, for messages too.
+    content : bytes, optional
+        What `to_bytes` gave, in place of the file.
 
     Raises
     ------
@@ -99,7 +119,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Plan, History, F
         Saying what was expected and what was found.
     """
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path if content is None else pa.BufferReader(content))
+        _check_size(file.metadata.num_rows, os.stat(path).st_size if content is None else len(content))
         head = _head(file.schema_arrow.metadata or {})
         params = {name: tuple(v) if isinstance(v, list) else v for name, v in head["params"].items()}
         spec = Spec.of_params(params)
@@ -113,6 +134,12 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], Plan, History, F
             f"{path}: expected what save of BehaviorFeatures wrote, found: {error}. Use an intact copy."
         ) from error
     return params, plan, history, (int(n_rows), str(digest))
+
+
+def _check_size(n_rows: int, n_bytes: int) -> None:
+    most = _ROWS_OF_ANY_FILE + _ROWS_A_BYTE * n_bytes
+    if n_rows > most:
+        raise ValueError(f"{n_rows:,} rows in {n_bytes:,} bytes, which can hold no more than {most:,}")
 
 
 def _head(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,11 @@ class Counts:
         return np.where(self.pair[place] == wanted, self.count[place], 0)
 
 
+def moment(ticks: int) -> datetime:
+    """A time that is given in microseconds since 1970."""
+    return datetime(1970, 1, 1) + timedelta(microseconds=ticks)
+
+
 def pairs(entity: NDArray[Any], key: NDArray[Any]) -> Integers:
     """Two codes in one number."""
     return (entity.astype(np.int64) << _CODE_BITS) | key.astype(np.int64)
@@ -166,6 +172,11 @@ class History:
     older: Mapping[str, Older]
     counts: Mapping[tuple[str, str], Counts]
     clock: int | None
+
+    @property
+    def until(self) -> datetime | None:
+        """Latest time of any row, UTC where the times have a zone."""
+        return None if self.clock is None else moment(self.clock)
 
     @classmethod
     def none(cls, spec: Spec) -> History:

@@ -53,7 +53,7 @@ class Explained:
 
     def table(self) -> pa.Table:
         """All rows, with the reasons in columns of their own: empty where a row is not explained."""
-        table = self.scored.table
+        table = self.scored.as_read()
         for name, cells in reason_columns(self.reasons, self.rows, table.num_rows, self.n_reasons).items():
             table = table.append_column(name, pa.array(cells, pa.string()))
         if self.patterns is not None:

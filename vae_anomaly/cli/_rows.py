@@ -43,6 +43,8 @@ class Scored:
         Columns that the model doesn't know.
     added : tuple of str
         `SCORE` and `ALERT`; of a calibrated model `P_VALUE` and `RISK` too.
+    made : tuple of str
+        Columns of the table that were not read but made, of the past of rows.
     """
 
     table: pa.Table
@@ -50,6 +52,11 @@ class Scored:
     alert: NDArray[np.bool_]
     passed_through: tuple[str, ...]
     added: tuple[str, ...]
+    made: tuple[str, ...] = ()
+
+    def as_read(self) -> pa.Table:
+        """The table without what was made."""
+        return self.table.drop_columns(list(self.made))
 
     def ranked(self, n: int) -> NDArray[np.intp]:
         """Numbers of the `n` most anomalous rows, most anomalous first; equal scores keep the order of the rows."""

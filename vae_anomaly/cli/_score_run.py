@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from vae_anomaly._scored_columns import added_names
 from vae_anomaly._version import __version__
 from vae_anomaly.cli._explain_run import Explaining, JsonLines
-from vae_anomaly.cli._options import ERROR, Reading, check_apart
+from vae_anomaly.cli._options import ERROR, Reading, check_apart, check_model_target
 from vae_anomaly.cli._overlap import ahead, in_order
+from vae_anomaly.cli._past import Past, check_goes_with_past, chunks_of, past_of
 from vae_anomaly.cli._print import note
 from vae_anomaly.cli._progress import progress
 from vae_anomaly.cli._rows import check_free
@@ -92,7 +93,9 @@ def run(
     from vae_anomaly._calibration_file import stored_calibration
     from vae_anomaly.artifact import read_artifact
 
-    stored = stored_calibration(read_artifact(model))
+    artifact = read_artifact(model)
+    stored, past = stored_calibration(artifact), past_of(artifact, reading)
+    check_goes_with_past(past, wanted)
     keep_bad = wanted.bad_rows != ERROR
     with _readable_twice(names, stored) as sources:
         stream = reading.stream(sources, keep_bad=keep_bad)
@@ -108,32 +111,37 @@ def run(
             if not output.is_whole:
                 scorer = Scorer(detector, stored, reading, wanted.bad_rows)
                 if stored is not None and isinstance(stored.calibration.rule, BatchRule):
-                    whole = WholeRun(_outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally()), stored)
+                    whole = WholeRun(
+                        _outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally(), past), stored
+                    )
                     scorer = Scorer(detector, stored, reading, wanted.bad_rows, whole)
                 work = scorer if explaining is None else explaining.beside(scorer)
                 form = _Bytes(stream, added, wanted, explaining)
                 with (
                     _saying_how_to_go_on(output),
                     progress(names, tally.rows) as show,
-                    closing(_outcomes(work, stream, tally)) as outcomes,
+                    closing(_outcomes(work, stream, tally, past)) as outcomes,
                 ):
                     for outcome in outcomes:
                         _write(outcome, output, tally, form)
                         show(outcome.chunk.end, tally.rows, tally.alerts)
             output.finish()
-    passed = tuple(name for name in stream.schema.names if name not in detector.schema_.names)
+        if past is not None and wanted.update_state is not None:
+            past.write_latest(artifact, stream, wanted.update_state, force=wanted.force)
+    known = set(detector.schema_.names) | (set() if past is None else past.used)
+    passed = tuple(name for name in stream.schema.names if name not in known)
     return ScoredFiles(tally, detector, stored, passed)
 
 
-def _outcomes(work: Callable[[Chunk], Outcome], stream: Stream, tally: Tally) -> Generator[Outcome]:
-    return in_order(work, ahead(stream.chunks(tally.place)))
+def _outcomes(work: Callable[[Chunk], Outcome], stream: Stream, tally: Tally, past: Past | None) -> Generator[Outcome]:
+    return in_order(work, ahead(chunks_of(stream, past, tally.place)))
 
 
 def _write(outcome: Outcome, output: Unfinished | Passing, tally: Tally, form: _Bytes) -> None:
     """Write a chunk, and count it."""
     first = tally.place is None
     none_yet = first or tally.bad_rows == ERROR  # an earlier run that would have stopped at a bad row met none
-    rows = (form.header() if first else b"") + form.rows.rows(outcome.chunk, outcome.added)
+    rows = (form.header() if first else b"") + form.rows.rows(form.as_read(outcome.chunk), outcome.added)
     rejected = (rejects_header() if none_yet else b"") + rejected_rows(outcome.chunk)
     tally.bad_rows = form.bad_rows
     tally.add(outcome)
@@ -149,7 +157,11 @@ class _Bytes:
         if explaining is not None and explaining.json_lines:
             self.rows = JsonLines(Path(target).suffix.lower())
         self.bad_rows = wanted.bad_rows
-        self._names = [*stream.schema.names, *added]
+        self._read, self._names = stream.schema.names, [*stream.schema.names, *added]
+
+    def as_read(self, chunk: Chunk) -> Chunk:
+        """The chunk without the features of its rows."""
+        return replace(chunk, table=chunk.table.select(self._read))
 
     def header(self) -> bytes:
         """What comes before the first row."""
@@ -172,6 +184,10 @@ def _check_names(model: Path, files: Sequence[str], wanted: Wanted) -> None:
             check_target(target, force=wanted.force or wanted.resume)
             check_apart(target, [model], "the model")
             check_apart(target, files, "an input file")
+    if wanted.update_state is not None:
+        check_model_target(wanted.update_state, files)
+        check_target(wanted.update_state, force=wanted.force)
+        check_apart(wanted.update_state, [model], "the model")
     if wanted.rejects_file is not None and wanted.rejects_file == wanted.output:
         raise OutputError(f"{wanted.output}: expected a file of its own for rejected rows. Name another.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from vae_anomaly.cli._options import BAD_ROWS, ERROR
 from vae_anomaly.errors import ParameterError
@@ -28,6 +29,8 @@ class Wanted:
         Whether no cell may be a formula to a spreadsheet.
     resume, force : bool
         As for `vae_anomaly.table.unfinished.Unfinished`.
+    update_state : Path or None
+        A model file to write that remembers the rows too.
     """
 
     output: str | None = None
@@ -38,6 +41,7 @@ class Wanted:
     safe: bool = False
     resume: bool = False
     force: bool = False
+    update_state: Path | None = None
 
     def __post_init__(self) -> None:
         if self.bad_rows not in BAD_ROWS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ from vae_anomaly.errors import ParameterError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from vae_anomaly.behavior import BehaviorFeatures
     from vae_anomaly.detector import VAEDetector
 
 _COLUMNS = "Columns and rows"
@@ -88,6 +90,16 @@ def fit(
             rich_help_panel=_COLUMNS,
         ),
     ] = None,
+    behavior: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="SPEC.toml",
+            help="Set each row against the past of its card or customer: the parameters of BehaviorFeatures, such as"
+            ' entities = ["card"], time = "moment" and amount = "amount". The model remembers rows, card numbers too:'
+            " keep it as safe as these.",
+            rich_help_panel=_COLUMNS,
+        ),
+    ] = None,
     max_rows: Annotated[
         int,
         typer.Option(
@@ -140,7 +152,8 @@ def fit(
     reading = Reading(delimiter, encoding, decimal, no_header)
     aside = hold_out_of(hold_out, hold_out_to, time_column)
     chosen: dict[str, Any] = {"label": label, "train_on": train_on, "drop": drop or ()}
-    summary = fit_files(files, output, settings, reading, aside=aside, force=force, max_rows=max_rows, **chosen)
+    wishes: dict[str, Any] = {"aside": aside, "behavior": behavior, "force": force, "max_rows": max_rows}
+    summary = fit_files(files, output, settings, reading, **wishes, **chosen)
     if as_json and summary:
         emit_json(summary)
     elif summary and not quiet:
@@ -154,6 +167,7 @@ def fit_files(
     reading: Reading,
     *,
     aside: HoldOut | None = None,
+    behavior: Path | None = None,
     force: bool = False,
     max_rows: int = MOST_ROWS,
     **chosen: Any,
@@ -162,24 +176,18 @@ def fit_files(
 
     Of the processes that torchrun started, the first one writes, and the others return nothing.
     """
-    from vae_anomaly.cli._rows import training_rows
-    from vae_anomaly.cli._sample import sampled
+    from vae_anomaly.cli._past import behavior_of
     from vae_anomaly.table.io import check_target, write_table
 
+    past = None if behavior is None else behavior_of(behavior)
+    _check_holds_out_the_latest(past, aside)
     check_target(output, force=force)
     check_model_target(output, files)
     _check_read_by_all(files)
-    table, n_seen = sampled(
-        (chunk.table for chunk in reading.stream(files).chunks()), max_rows, settings.get("random_state", 0)
-    )
-    drawn = {"rows_in_files": n_seen} if n_seen > table.num_rows else {}
-    if drawn:
-        note(f"the files have {n_seen:,} rows, of which {table.num_rows:,} were drawn by the seed (--max-rows)")
-    held_out = None
     if aside is not None:
         aside.check_target(output, files, force=force)
-        table, held_out = aside.parted(table, reading, settings["random_state"])
-    rows = training_rows(table, **chosen)
+    seed = settings.get("random_state", 0)
+    rows, held_out, drawn = _rows_of(files, reading, aside, past, max_rows, seed, chosen)
     from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
     from vae_anomaly.training.parallel import data_parallel
 
@@ -191,8 +199,67 @@ def fit_files(
         if aside is not None and held_out is not None:
             write_table(held_out, aside.path, force=force)
             note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
-        detector.save(output, overwrite=force)
+        _save(detector, past, output, force=force)
     return {"model": str(output), **summarise(detector, rows), **drawn}
+
+
+def _rows_of(
+    files: list[str],
+    reading: Reading,
+    aside: HoldOut | None,
+    past: BehaviorFeatures | None,
+    max_rows: int,
+    seed: int,
+    chosen: dict[str, Any],
+) -> tuple[pa.Table, pa.Table | None, dict[str, int]]:
+    """The rows to train on, those held out, and how many there were if not all were taken."""
+    from vae_anomaly.cli._past import remembering
+    from vae_anomaly.cli._rows import training_rows
+    from vae_anomaly.cli._sample import sampled
+
+    tables: Iterable[pa.Table] = (chunk.table for chunk in reading.stream(files).chunks())
+    held_out, n_seen = None, 0
+    if aside is not None:
+        table, n_seen = sampled(tables, max_rows, seed)
+        if past is not None and n_seen > table.num_rows:
+            raise ParameterError(
+                f"--hold-out with --behavior takes all rows into memory: expected at most {max_rows:,} rows, found"
+                f" {n_seen:,}. Raise --max-rows, or split the files by time and leave --hold-out out."
+            )
+        table, held_out = aside.parted(table, reading, seed)
+        tables = [table]
+    if past is not None:
+        label = chosen.get("label")
+        tables = remembering(tables, past, reading, [*chosen.get("drop", ()), *([label] if label else [])])
+    table, n_given = sampled(tables, max_rows, seed)
+    n_seen = n_seen if held_out is not None else n_given
+    n_taken = table.num_rows + (0 if held_out is None else held_out.num_rows)
+    drawn = {"rows_in_files": n_seen} if n_seen > n_taken else {}
+    if drawn:
+        note(f"the files have {n_seen:,} rows, of which {n_taken:,} were drawn by the seed (--max-rows)")
+    rows = training_rows(table, **chosen)
+    return rows if past is None else rows.select(list(past.get_feature_names_out())), held_out, drawn
+
+
+def _save(detector: VAEDetector, past: BehaviorFeatures | None, output: Path, *, force: bool) -> None:
+    if past is None:
+        detector.save(output, overwrite=force)
+        return
+    from sklearn.pipeline import make_pipeline
+
+    from vae_anomaly.pipelines import save_pipeline
+
+    save_pipeline(make_pipeline(past, detector), output, overwrite=force)
+    n_rows = len(past.history_.rows)
+    note(f"{output} remembers {n_rows:,} rows, with names, times and amounts: keep it as safe as these")
+
+
+def _check_holds_out_the_latest(past: BehaviorFeatures | None, aside: HoldOut | None) -> None:
+    if past is not None and aside is not None and aside.time is None:
+        raise ParameterError(
+            "--hold-out with --behavior needs --time-column COL: rows drawn at random would be the past of others. Give"
+            " it, to hold out the latest."
+        )
 
 
 def _check_read_by_all(files: list[str]) -> None:

@@ -11,6 +11,7 @@ from vae_anomaly.cli.score import decided_by, thresholds_in_words
 
 if TYPE_CHECKING:
     from vae_anomaly._calibration_file import StoredCalibration
+    from vae_anomaly.behavior import BehaviorFeatures
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.table.columns import Column
 
@@ -24,17 +25,18 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     from vae_anomaly._calibration_file import stored_calibration
     from vae_anomaly.artifact import read_artifact
     from vae_anomaly.detector import VAEDetector
+    from vae_anomaly.pipelines import stored_behavior
 
     artifact = read_artifact(model)
-    stored = stored_calibration(artifact)
+    stored, behavior = stored_calibration(artifact), stored_behavior(artifact)
     detector = VAEDetector.load(model, device="cpu")
     file = {"file": str(model), "format": artifact.manifest["format"], **artifact.manifest["versions"]}
     if as_json:
-        emit_json(
-            _everything(detector, file) | decided_by(detector, stored) | {"calibration": calibration_facts(stored)}
-        )
+        beside = {"calibration": calibration_facts(stored), "behavior": behavior_facts(behavior)}
+        emit_json(_everything(detector, file) | decided_by(detector, stored) | beside)
         return
-    show_facts({"file": file["file"], **training(detector), **decided(detector, stored)})
+    facts = {"file": file["file"], **training(detector), **decided(detector, stored)}
+    show_facts(facts | ({} if behavior is None else {"remembers": remembered(behavior)}))
     if stored is not None:
         show_text(f"\nCalibration\n\n{stored.calibration.guarantee}\n")
     show_columns(detector)
@@ -46,6 +48,9 @@ def inspect(model: Model, as_json: AsJson = False) -> None:
     )
     show_history(detector)
     show_table("Parameters", ["name", "value"], sorted(_parameters(detector).items()), left=["name", "value"])
+    if behavior is not None:
+        params = sorted(behavior.get_params().items())
+        show_table("Past of rows", ["name", "value"], [(n, str(v)) for n, v in params], left=["name", "value"])
     show_table(
         "Versions", ["name", "value"], [(n, str(v)) for n, v in file.items() if n != "file"], left=["name", "value"]
     )
@@ -77,6 +82,26 @@ def calibration_facts(stored: StoredCalibration | None) -> dict[str, Any] | None
     if stored is None:
         return None
     return {"segment_column": stored.segment_column, "report": stored.calibration.guarantee.to_json()}
+
+
+def behavior_facts(behavior: BehaviorFeatures | None) -> dict[str, Any] | None:
+    """What gives rows their features, and what is remembered, as JSON values; None for none."""
+    if behavior is None:
+        return None
+    history = behavior.history_
+    return {
+        "parameters": behavior.get_params(),
+        "remembered_rows": len(history.rows),
+        "remembered_values": {name: len(levels) for name, levels in history.levels.items()},
+        "until": None if history.until is None else history.until.isoformat(),
+    }
+
+
+def remembered(behavior: BehaviorFeatures) -> str:
+    """What is remembered, in a line."""
+    history = behavior.history_
+    values = ", ".join(f"{len(history.levels[name]):,} of {name}" for name in history.older)
+    return f"{len(history.rows):,} rows until {history.until}; {values}"
 
 
 def most_uncertain(detector: VAEDetector) -> list[tuple[str, float]]:

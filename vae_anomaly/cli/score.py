@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -73,6 +75,14 @@ def score(
     bad_rows: BadRows = ERROR,
     rejects: Rejects = None,
     spreadsheet_safe: SpreadsheetSafe = False,
+    update_state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.vaea",
+            help="Of a model that knows the past of cards: write it once more, with these rows remembered, to score"
+            " what comes after them. MODEL stays as it is.",
+        ),
+    ] = None,
     resume: Resume = False,
     force: Force = False,
     as_json: AsJson = False,
@@ -86,7 +96,7 @@ def score(
         raise ParameterError("-o - writes the rows to standard output, so it goes with neither --top nor --json.")
     check_spreadsheet_safe(spreadsheet_safe, output)
     n_shown = top or (0 if output else _TOP)
-    wanted = Wanted(output, rejects, bad_rows, n_shown, device, spreadsheet_safe, resume, force)
+    wanted = Wanted(output, rejects, bad_rows, n_shown, device, spreadsheet_safe, resume, force, update_state)
     from vae_anomaly.cli._score_run import run
 
     found = run(model, files, Reading(delimiter, encoding, decimal, no_header), wanted)
@@ -135,7 +145,7 @@ def score_files(
     check_output(output, model, force=force)
     scored, detector, stored = scored_with_model(model, files, reading, device=device)
     if output is not None:
-        write_rows(scored.table, output, force=force, safe=safe)
+        write_rows(scored.as_read(), output, force=force, safe=safe)
     return scored, decided_by(detector, stored)
 
 
@@ -161,13 +171,19 @@ def scored_with_model(
     table = reading.tables(files)
     from vae_anomaly._calibration_file import stored_calibration
     from vae_anomaly.artifact import read_artifact
+    from vae_anomaly.cli._past import past_of
     from vae_anomaly.cli._rows import check_free, score_rows
     from vae_anomaly.detector import VAEDetector
 
     check_free(table, reserved)
-    stored = stored_calibration(read_artifact(model))
+    artifact = read_artifact(model)
+    stored, past = stored_calibration(artifact), past_of(artifact, reading)
     detector = VAEDetector.load(model, device=device)
-    return score_rows(detector, table, reading, stored), detector, stored
+    if past is None:
+        return score_rows(detector, table, reading, stored), detector, stored
+    scored = score_rows(detector, past.table(table), reading, stored)
+    unknown = tuple(name for name in scored.passed_through if name not in past.used)
+    return replace(scored, passed_through=unknown, made=tuple(past.made)), detector, stored
 
 
 def write_rows(table: pa.Table, output: str, *, force: bool, safe: bool) -> None:
