@@ -41,7 +41,7 @@ def as_csv(rows, line_end="\n"):
 
 
 @given(texts, st.booleans())
-@settings(max_examples=400)
+@settings(max_examples=250)
 def test_both_ways_to_cut_agree_wherever_the_fast_one_is_taken(text, final):
     data = text.encode()
     characters = np.frombuffer(data, np.uint8)
@@ -53,7 +53,7 @@ def test_both_ways_to_cut_agree_wherever_the_fast_one_is_taken(text, final):
 
 
 @given(texts)
-@settings(max_examples=400)
+@settings(max_examples=250)
 def test_records_are_those_of_pyarrow_and_of_python(text):
     records = cut(text.encode(), ",", final=True)
     python = [cells for cells in csv.reader(io.StringIO(text, newline="")) if cells]
@@ -66,7 +66,7 @@ def test_records_are_those_of_pyarrow_and_of_python(text):
 
 
 @given(texts, st.integers(0, 30))
-@settings(max_examples=400)
+@settings(max_examples=250)
 def test_what_is_cut_before_the_end_is_what_would_have_been_cut(text, size):
     data = text.encode()
     whole, part = cut(data, ",", final=True), cut(data[:size], ",", final=False)
