@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from vae_anomaly._expecting import moment_text, number_text
 from vae_anomaly._telling import cell_text
 from vae_anomaly.decision.guarantee import percent
-from vae_anomaly.report._rows import Rows
+from vae_anomaly.report._rows import Rows, plain
 from vae_anomaly.report.facts import ColumnNote
 from vae_anomaly.table.cells import Reading, canonical_text, clean_text, is_text, read_moments, read_numbers
 from vae_anomaly.table.columns import (
@@ -42,9 +42,9 @@ def column_notes(rows: Rows) -> tuple[ColumnNote, ...]:
     for name in rows.names:
         if name in place:
             column = rows.schema.columns[rows.schema.names.index(name)]
-            notes.append(_note(column, _plain(table.cells(place[name], mixed_as_text=True)), rows.schema.n_rows))
+            notes.append(_note(column, plain(table.cells(place[name], mixed_as_text=True)), rows.schema.n_rows))
         else:
-            missing = _missing(_plain(rows.cells(name)))
+            missing = _missing(plain(rows.cells(name)))
             notes.append(ColumnNote(name, "not used", missing, None, ("not a column of the model: shown, not scored",)))
     absent = [column for column in rows.schema.columns if column.name not in rows.names]
     return (*notes, *(_absent(column, rows.schema.n_rows) for column in absent))
@@ -54,10 +54,6 @@ def _places(names: tuple[str, ...], schema: Schema, *, by_place: bool) -> dict[s
     if by_place:
         return {name: i for i, name in enumerate(schema.names)}
     return {name: i for i, name in enumerate(names) if name in schema.names}
-
-
-def _plain(cells: Any) -> Any:
-    return cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
 
 
 def _missing(cells: Any) -> float:

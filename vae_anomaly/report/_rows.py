@@ -94,8 +94,7 @@ class Rows:
 
     def written(self, name: str) -> Any:
         """A column as a pyarrow array of text, null where a cell is missing."""
-        cells = self.cells(name)
-        cells = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
+        cells = plain(self.cells(name))
         text = cells.cast(pa.large_string())
         return pc.replace_substring_regex(text, _WHOLE_SECONDS, "") if is_moment(cells.type) else text
 
@@ -118,9 +117,8 @@ class Rows:
         TableError
             The cells are neither.
         """
-        cells = self.cells(name)
         try:
-            seconds = _seconds(cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells)
+            seconds = _seconds(plain(self.cells(name)))
         except UnreadableCellError as error:
             raise TableError(
                 f"Expected dates or seconds in column {name!r}, found {error.value!r} in row {error.index + 1:,}. "
@@ -132,6 +130,11 @@ class Rows:
                 "many seconds for a date. Convert milliseconds to seconds."
             )
         return seconds
+
+
+def plain(cells: Any) -> Any:
+    """Cells without a dictionary of their levels."""
+    return cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
 
 
 def _seconds(cells: Any) -> Floats:
