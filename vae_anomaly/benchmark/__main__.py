@@ -14,6 +14,7 @@ from vae_anomaly.benchmark import (
     files,
     quality_command,
     reasons_command,
+    scoring,
     serving,
     speed,
     streaming_command,
@@ -187,6 +188,9 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     behavior_command.add_options(past)
     past.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(past)
+    in_memory = commands.add_parser("scoring", help="rows per second in memory, beside peers and the machine's best")
+    scoring.add_options(in_memory)
+    _add_output(in_memory)
     served = commands.add_parser("serving", help="how fast the server answers another process, and whether rightly")
     serving.add_options(served)
     _add_output(served)

@@ -86,7 +86,7 @@ def warm_up(name: str) -> None:
 @contextmanager
 def few_threads() -> Iterator[None]:
     """At most `THREADS` threads in whatever computes, fewer where ``OMP_NUM_THREADS`` says so."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     limit = n_threads()
     torch = sys.modules.get("torch")  # a detector that needs it has imported it by now

@@ -37,12 +37,26 @@ def _copy(**options: Any) -> dict[str, Any]:
     return time_copy(**options)
 
 
+def _scoring(**options: Any) -> dict[str, Any]:
+    from vae_anomaly.benchmark.scoring import time_scoring
+
+    return time_scoring(**options)
+
+
+def _peak() -> dict[str, Any]:
+    from vae_anomaly.benchmark.scoring import peak
+
+    return peak()
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "echo": _echo,
     "speed": _speed,
     "peer": _peer_on_file,
     "in-memory": _in_memory,
     "copy": _copy,
+    "scoring": _scoring,
+    "peak": _peak,
 }
 
 
