@@ -178,35 +178,37 @@ def check_rule(stored: StoredCalibration | None) -> None:
 
 def check_columns(df: DataFrame, model: Model, added: list[str]) -> None:
     """Raise what scoring would raise for every row, before a job starts."""
-    lower = [name.lower() for name in df.columns]
+    lower = [name.lower() for name in df.columns]  # Spark looks columns up so
     twice = sorted({name for name in df.columns if lower.count(name.lower()) > 1})
     if twice:
         raise TableError(f"Expected every column name once, found several columns named {twice}. Rename or drop them.")
     taken = [name for name in df.columns if name.lower() in added]
     if taken:
         raise TableError(f"Expected no columns named {' or '.join(map(repr, added))}, found {taken}. Rename them.")
-    empty = arrow_of(df.limit(0))
-    missing = [name for name in model.schema.modelled if name not in empty.column_names]
+    row = _row_of_gaps(df)
+    missing = [name for name in model.schema.modelled if name not in row.column_names]
     if missing:
         raise SchemaMismatchError(
             f"The columns of the Spark frame differ from those seen in fit: {len(missing)} missing. Add or rename"
-            f" columns; others may stay:\n{model.schema.diff(empty)}"
+            f" columns; others may stay:\n{model.schema.diff(row)}"
         )
     for column in model.schema.modelled_columns:
-        alone = Schema((column,), model.schema.n_rows)
-        try:
-            TableEncoder(alone, owner="VAEDetector").encode(empty.select([column.name]))
-        except SchemaMismatchError:
-            raise SchemaMismatchError(
-                "A column of the Spark frame cannot be read as in fit. Cast it, or leave the model's:\n"
-                f"{alone.diff(empty.select([column.name]))}"
-            ) from None
+        _check_type(Schema((column,), model.schema.n_rows), row.select([column.name]))
     if model.stored is not None:
-        known_segments(empty, model.stored.calibration.segments, model.stored.segment_column)
+        known_segments(row, model.stored.calibration.segments, model.stored.segment_column)
 
 
-def arrow_of(df: DataFrame) -> pa.Table:
-    """The rows of a frame, on the driver.
+def _check_type(schema: Schema, row: pa.Table) -> None:
+    try:
+        TableEncoder(schema, owner="VAEDetector").encode(row)
+    except SchemaMismatchError:
+        raise SchemaMismatchError(
+            f"A column of the Spark frame cannot be read as in fit. Cast it:\n{schema.diff(row)}"
+        ) from None
+
+
+def _row_of_gaps(df: DataFrame) -> pa.Table:
+    """A row of the columns of a frame without their cells; of the frame nothing is computed for it.
 
     Raises
     ------
@@ -216,10 +218,11 @@ def arrow_of(df: DataFrame) -> pa.Table:
     from pyspark.errors import PySparkException
 
     try:
-        return df.toArrow()
+        schema = df.sparkSession.createDataFrame([], df.schema).toArrow().schema
     except PySparkException as error:
         if "UNSUPPORTED" not in str(error):
             raise
         raise TableError(
             f"Expected columns of types that Arrow has, found another: {error}. Cast or drop it."
         ) from None
+    return pa.table({field.name: pa.nulls(1, field.type) for field in schema})

@@ -9,6 +9,7 @@ import hashlib
 import math
 import os
 import re
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 
 from vae_anomaly._params import Number, OneOf, Rule, check_params
-from vae_anomaly._spark_task import BAD_ROWS, ERROR, Model, Task, added_fields, arrow_of, check_columns, check_rule
-from vae_anomaly.errors import MissingExtraError, TrainingError
+from vae_anomaly._spark_task import BAD_ROWS, ERROR, Model, Task, added_fields, check_columns, check_rule
+from vae_anomaly.errors import MissingExtraError, TrainingError, VaeAnomalyError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -194,8 +195,10 @@ def fit_distributed(
     ------
     ParameterError
         A parameter is outside its domain.
+    TableError
+        The rows cannot be used as they are.
     TrainingError
-        A process failed; the message has its last words.
+        A process failed; the message has its last words, and Spark's log more.
 
     Examples
     --------
@@ -210,35 +213,51 @@ def fit_distributed(
     params = {**_given(detector).get_params(deep=False), "callbacks": None, "verbose": False}
     params["device"] = "cuda" if use_gpu else "cpu"
     rows = _to_bytes(_sampled(df, owner, n_rows, seed))
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.ml.torch.distributor import TorchDistributor
 
     distributor = TorchDistributor(num_processes=n_processes, local_mode=local_mode, use_gpu=use_gpu)
     try:
-        content: Any = distributor.run(_train_together, rows, params)
-    except (RuntimeError, PySparkException) as error:
+        found: Any = distributor.run(_train_together, rows, params)
+    except (RuntimeError, PySparkException, Py4JError) as error:
         raise TrainingError(
             f"Of {n_processes} processes that train together one failed: {_last_words(error)}"
         ) from error
+    if isinstance(found, VaeAnomalyError):
+        raise found
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.vaea")
-        path.write_bytes(content)
+        path.write_bytes(found)
         return Model.load(path, "auto").detector
 
 
-def _train_together(rows: bytes, params: dict[str, Any]) -> bytes | None:
-    """What each process does; the first one's return value is the model file."""
+def _train_together(rows: bytes, params: dict[str, Any]) -> bytes | VaeAnomalyError | None:
+    """What each process does; what the first one returns comes back."""
+    found = _trained(rows, params)
+    if os.environ["LOCAL_RANK"] != "0":
+        if isinstance(found, VaeAnomalyError):
+            print(f"error: {found}", file=sys.stderr)
+        raise SystemExit(0)  # one file takes what the processes of a machine return, and the last would win
+    return found
+
+
+def _trained(rows: bytes, params: dict[str, Any]) -> bytes | VaeAnomalyError | None:
+    """The model file, in the first process, or why there is none."""
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.training.parallel import data_parallel
 
     table = pa.ipc.open_stream(rows).read_all()
-    with data_parallel(params["device"]) as processes, tempfile.TemporaryDirectory() as folder:
-        detector = VAEDetector(**params).fit(table)
-        if not processes.is_first:
-            return None
-        path = Path(folder, "model.vaea")
-        detector.save(path)
-        return path.read_bytes()
+    try:
+        with data_parallel(params["device"]) as processes, tempfile.TemporaryDirectory() as folder:
+            detector = VAEDetector(**params).fit(table)
+            if not processes.is_first:
+                return None
+            path = Path(folder, "model.vaea")
+            detector.save(path)
+            return path.read_bytes()
+    except VaeAnomalyError as error:
+        return error
 
 
 def _need_pyspark() -> None:
@@ -262,7 +281,7 @@ def _sampled(df: DataFrame, owner: str, n_rows: int, seed: int) -> pa.Table:
     if n_found > n_rows:
         share = min(1.0, (n_rows + _SPARE * math.sqrt(n_rows)) / n_found)
         df = df.sample(withReplacement=False, fraction=share, seed=seed)
-    table = arrow_of(df)
+    table = df.toArrow()
     if table.num_rows > n_rows:
         chosen = np.random.default_rng(seed).choice(table.num_rows, n_rows, replace=False)
         table = table.take(pa.array(np.sort(chosen)))
