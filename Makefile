@@ -15,7 +15,7 @@ test: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest --doctest-modules vae_anomaly tests --cov --cov-report=term --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --doctest-modules vae_anomaly tests --cov --cov-report=term --cov-fail-under=90
 
 # torch comes first, by its exact pin, so that nothing else chooses a larger build of it.
 .venv/.installed: pyproject.toml constraints.txt
