@@ -101,7 +101,7 @@ def run(
         stream = reading.stream(sources, keep_bad=keep_bad)
         added = [*added_names(stored), *([] if explaining is None else explaining.names)]
         check_free(stream.schema.empty_table(), added)
-        what = _what_run(model, names, reading, wanted)
+        what = _what_run(model, _marks(names, sources), reading, wanted)
         what["options"] |= {} if explaining is None else asdict(explaining)
         with _output(wanted, what) as output:
             tally = _tally_of(output, wanted)
@@ -111,10 +111,8 @@ def run(
             if not output.is_whole:
                 scorer = Scorer(detector, stored, reading, wanted.bad_rows)
                 if stored is not None and isinstance(stored.calibration.rule, BatchRule):
-                    whole = WholeRun(
-                        _outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally(), past), stored
-                    )
-                    scorer = Scorer(detector, stored, reading, wanted.bad_rows, whole)
+                    before = _outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally(), past)
+                    scorer = replace(scorer, whole=WholeRun(before, stored))
                 work = scorer if explaining is None else explaining.beside(scorer)
                 form = _Bytes(stream, added, wanted, explaining)
                 with (
@@ -192,10 +190,10 @@ def _check_names(model: Path, files: Sequence[str], wanted: Wanted) -> None:
         raise OutputError(f"{wanted.output}: expected a file of its own for rejected rows. Name another.")
 
 
-def _what_run(model: Path, files: Sequence[str], reading: Reading, wanted: Wanted) -> dict[str, Any]:
+def _what_run(model: Path, inputs: list[dict[str, Any]], reading: Reading, wanted: Wanted) -> dict[str, Any]:
     """What must be the same for a run to go on, so that its result is that of one run."""
     return {
-        "inputs": fingerprint(files),
+        "inputs": inputs,
         "model": hashlib.sha256(model.read_bytes()).hexdigest(),
         "options": {
             **asdict(reading),
@@ -204,6 +202,15 @@ def _what_run(model: Path, files: Sequence[str], reading: Reading, wanted: Wante
         },
         "versions": {"vae-anomaly": __version__, **{name: version(name) for name in _MUST_AGREE}},
     }
+
+
+def _marks(names: Sequence[str], sources: Sequence[str]) -> list[dict[str, Any]]:
+    """By what the inputs are known again; a copy of standard input by what is in it."""
+    known_by = {"size", "beginning"}
+    return [
+        mark if name == source else {"name": name} | {key: mark[key] for key in known_by}
+        for name, source, mark in zip(names, sources, fingerprint(sources), strict=True)
+    ]
 
 
 def _output(wanted: Wanted, what: dict[str, Any]) -> Unfinished | Passing:
