@@ -7,6 +7,7 @@ where it is missing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,21 +138,25 @@ class Numbers:
         """Rounded, then kept within the range."""
         column = self.column
         finest, readable = (max(0, n - int(np.floor(np.log10(column.scale)))) for n in (_FINEST, _READABLE))
-        ends = self._n_decimals(np.array([column.minimum, column.maximum])).max()
-        seen = np.maximum(self._n_decimals(observed), ends)
+        seen = np.maximum(self._n_decimals(observed), self._least_decimals)
         decimals = np.where(seen > _MOST_DECIMALS, readable, np.minimum(seen, finest))
         rounded = wanted.copy()
-        for n in range(_MOST_DECIMALS + 1):
+        for n in np.unique(decimals).tolist():
             rounded[decimals == n] = np.round(wanted[decimals == n], n)
         return self.read(self.to_arrow(np.clip(rounded, column.minimum, column.maximum)))
 
     def encode(self, numbers: Floats) -> EncodedTable:
-        """The standardised value."""
-        return _encoded(self.column, self.to_arrow(numbers))
+        """The standardised value, of numbers that are possible: a cast would not change them."""
+        return TableEncoder(Schema((self.column,), 1.0)).encode(numbers[:, None])
 
     def to_arrow(self, numbers: Floats) -> Any:
         """In the type of the column."""
         return cast_numbers(numbers, self.column.integer, self.kind)
+
+    @cached_property
+    def _least_decimals(self) -> int:
+        """Those of the ends of the range."""
+        return int(self._n_decimals(np.array([self.column.minimum, self.column.maximum])).max())
 
     def _n_decimals(self, numbers: Floats) -> NDArray[np.intp]:
         """Decimals that say the number exactly, in its own type; one more than the most that are tried if none do."""

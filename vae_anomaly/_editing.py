@@ -104,10 +104,10 @@ class Editor:
                 self._set(rows, number, where, column.possible(wanted, observed))
         return rows
 
-    def towards(self, rows: Rows, number: int, wanted: Floats, observed: Floats) -> Rows:
-        """The rows with other cells in one column, or those nearest to them that can be in the table."""
+    def towards(self, rows: Rows, number: int, where: Booleans, wanted: Floats, observed: Floats) -> Rows:
+        """The rows, some with another cell in one column, or the one nearest to it that can be in the table."""
         rows = rows.copy()
-        self._set(rows, number, np.full(len(rows), True), self.columns[number].possible(wanted, observed))
+        self._set(rows, number, where, self.columns[number].possible(wanted, observed))
         return rows
 
     def restored(self, rows: Rows, others: Rows, sets: Booleans) -> Rows:

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._editing import Booleans, Editor, Floats, Places, Rows
-from vae_anomaly._nearing import Judge, nearest
+from vae_anomaly._judging import Judge
+from vae_anomaly._nearing import nearest
 from vae_anomaly._params import OneOf, check_params
 from vae_anomaly._telling import cell_text
 from vae_anomaly.decision.fewest import WIDTH

@@ -1,113 +1,24 @@
 """The search for the nearest row that does not alert: which columns to change, and then as little as possible.
 
-A set of columns is judged by hiding it from the model, filling it with what is likeliest beside the other cells, and
-scoring the row that this makes; so two columns that are odd together are judged together. From the smallest set that
-brings the score down, numbers and dates then go back towards what they were for as long as the row does not alert.
+From the smallest set of columns that brings the score down, numbers and dates go back towards what they were for as
+long as the row does not alert. No row takes more columns than the simplest search would change: it is tried as well.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vae_anomaly._editable import Dates, Levels
 from vae_anomaly._editing import Booleans, Editor, Floats, Places, Rows
+from vae_anomaly._judging import ALL, USUAL, Judge
 from vae_anomaly.decision.fewest import fewest_changes
-from vae_anomaly.model.nearest import likeliest_cells
-from vae_anomaly.table.layout import EncodedTable
-from vae_anomaly.training.device import exact_products
 
 _HALVINGS = 12
-_FULL_CIRCLE = np.float32(2 * np.pi)
 _DAY = 86_400.0
-
-
-@dataclass(frozen=True)
-class Fill:
-    """How a set of cells is filled.
-
-    Parameters
-    ----------
-    rounds : int
-        How often: from the second time on the model sees what it filled in before.
-    shift : float
-        What numbers and angles are moved by, in standard deviations and radians.
-    other_levels : bool
-        Whether a level has to be another than the observed one.
-    """
-
-    rounds: int = 2
-    shift: float = 0.0
-    other_levels: bool = False
-
-
-USUAL = (Fill(),)
-ALL = (Fill(), Fill(1), Fill(4), Fill(other_levels=True), Fill(shift=0.7), Fill(shift=-0.7))
-"""Where the likeliest cells don't help: known frauds can look as usual as can be."""
-
-
-@dataclass(frozen=True)
-class Judge:
-    """Says what rows would score with sets of their columns changed.
-
-    Parameters
-    ----------
-    detector : VAEDetector
-        Fitted.
-    editor : Editor
-        Of the table that the rows are from.
-    observed : Rows
-        The rows as they are.
-    fills : tuple of Fill
-        Of which the best counts.
-    """
-
-    detector: Any
-    editor: Editor
-    observed: Rows
-    fills: tuple[Fill, ...] = USUAL
-
-    def __call__(self, rows: Places, sets: Booleans) -> Floats:
-        """The anomaly scores."""
-        return self.changed(rows, sets)[1]
-
-    def changed(self, rows: Places, sets: Booleans) -> tuple[Rows, Floats]:
-        """The rows with the sets changed, and their anomaly scores."""
-        observed = self.observed[rows]
-        best, lowest = observed.copy(), np.full(len(rows), np.inf)
-        for fill in self.fills:
-            found = self._filled(observed, sets, fill)
-            score = self.score(found)
-            better = score < lowest
-            best.put(better, found[better])
-            lowest[better] = score[better]
-        return best, lowest
-
-    def score(self, rows: Rows) -> Floats:
-        """The anomaly scores of rows."""
-        return np.asarray(-self.detector._scores(rows.table))
-
-    def without(self, found: Rows, row: Places, column: Places) -> tuple[Floats, Rows]:
-        """What changed rows score with one cell of each left as it was, and these rows."""
-        alone = np.arange(found.cells.shape[1]) == column[:, None]
-        rows = self.editor.restored(found[row], self.observed[row], alone)
-        return self.score(rows), rows
-
-    def _filled(self, observed: Rows, sets: Booleans, fill: Fill) -> Rows:
-        avoid = observed.table.codes if fill.other_levels else None
-        seen = self.editor.hidden(observed, sets)
-        for _ in range(fill.rounds):
-            with exact_products():
-                likeliest = likeliest_cells(self.detector.model_, seen, avoid)
-            found = self.editor.likely(observed, sets, _shifted(likeliest, np.float32(fill.shift)))
-            seen = found.table
-        return found
-
-
-def _shifted(table: EncodedTable, by: np.float32) -> EncodedTable:
-    return EncodedTable(table.values + by, (table.angles + by) % _FULL_CIRCLE, table.codes) if by else table
+_SHORT_OF = 1e-4
+"""Nats below the threshold at which numbers stop: another machine's scores differ in their last digits."""
 
 
 def nearest(detector: Any, editor: Editor, observed: Rows, free: Booleans, threshold: Floats) -> Rows:
@@ -145,14 +56,35 @@ def nearest(detector: Any, editor: Editor, observed: Rows, free: Booleans, thres
     done = np.flatnonzero(score <= threshold)
     if len(done):
         judge, limit = Judge(detector, editor, observed[done]), threshold[done]
-        needed = _with_needed(judge, found[done], limit)
-        found.put(done, _with_needed(judge, _shortened(judge, needed, limit), limit))
+        found.put(done, _with_needed(judge, _shortened(judge, found[done], limit - _SHORT_OF), limit))
     return found
 
 
 def _with_fewest(judge: Judge, free: Booleans, threshold: Floats) -> tuple[Rows, Floats]:
+    """The rows with the fewest changes that were found, and their scores; the lowest ones where none is enough."""
     chosen, _ = fewest_changes(judge, free, threshold)
-    return judge.changed(np.arange(len(free)), chosen)
+    found = _with_needed(judge, judge.changed(np.arange(len(free)), chosen)[0], threshold)
+    score, n_changed = judge.score(found), found.differ(judge.observed).sum(axis=1)
+    unsettled = np.flatnonzero((score > threshold) | (n_changed > 1))
+    other = _with_needed(judge, _with_most_surprising(judge, free, threshold, unsettled), threshold)
+    other_score, fewer = judge.score(other), other.differ(judge.observed).sum(axis=1) < n_changed
+    better = np.where((score <= threshold) & (other_score <= threshold), fewer, other_score < score)
+    found.put(better, other[better])
+    return found, np.where(better, other_score, score)
+
+
+def _with_most_surprising(judge: Judge, free: Booleans, threshold: Floats, active: Places) -> Rows:
+    """Some rows with the most surprising cell as reconstructed; then with the one that is so in what this makes; ..."""
+    found, free = judge.observed.copy(), free.copy()
+    active = active[free[active].any(axis=1)]
+    while len(active):
+        rows = found[active]
+        column = np.where(free[active], judge.surprisal(rows), -np.inf).argmax(axis=1)
+        rows = judge.likely(rows, np.arange(free.shape[1]) == column[:, None], rows.table)
+        found.put(active, rows)
+        free[active, column] = False
+        active = active[(judge.score(rows) > threshold[active]) & free[active].any(axis=1)]
+    return found
 
 
 def _with_needed(judge: Judge, found: Rows, threshold: Floats) -> Rows:
@@ -200,7 +132,8 @@ def _try_parts(judge: Judge, found: Rows, threshold: Floats, number: int, column
             return
         observed, end = judge.observed.cells[where, number], found.cells[where, number]
         day, time = (observed, end) if keep_day else (end, observed)
-        rows = judge.editor.towards(found[where], number, day - day % _DAY + time % _DAY, observed)
+        wanted = day - day % _DAY + time % _DAY
+        rows = judge.editor.towards(found[where], number, np.full(len(where), True), wanted, observed)
         fine = judge.score(rows) <= threshold[where]
         found.put(where[fine], rows[fine])
 
@@ -210,18 +143,19 @@ def _halve(judge: Judge, found: Rows, threshold: Floats, moved: Booleans) -> Non
     where = np.flatnonzero(moved.any(axis=1))
     if not len(where):
         return
-    editor, observed, end = judge.editor, judge.observed[where], found[where].cells
-    start = observed.cells.copy()
-    for number in np.flatnonzero(moved.any(axis=0)).tolist():
+    editor, observed, moved, end = judge.editor, judge.observed[where].cells, moved[where], found[where].cells
+    numbers = np.flatnonzero(moved.any(axis=0)).tolist()
+    start = observed.copy()
+    for number in numbers:
         start[:, number] = editor.columns[number].possible(start[:, number], start[:, number])
     low, high = np.zeros(len(where)), np.ones(len(where))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         rows = found[where]
-        for number in np.flatnonzero(moved.any(axis=0)).tolist():
-            wanted = start[:, number] + middle * (end[:, number] - start[:, number])
-            step = editor.towards(rows, number, wanted, observed.cells[:, number])
-            rows = editor.restored(rows, step, moved[where])
+        for number in numbers:
+            some = moved[:, number]
+            wanted = (start[:, number] + middle * (end[:, number] - start[:, number]))[some]
+            rows = editor.towards(rows, number, some, wanted, observed[some, number])
         fine = judge.score(rows) <= threshold[where]
         found.put(where[fine], rows[fine])
         low, high = np.where(fine, low, middle), np.where(fine, middle, high)
