@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -133,6 +135,28 @@ def test_alerts_are_alike_by_what_is_most_unusual_and_by_its_direction():
     assert found.table["directions"].tolist() == [("too high",), ("too low",), ("unusual value",)]
     assert found.table["row"].tolist()[0] in (1, 4)
     assert found.table["sentence"].tolist()[2] == "hour unusual value; amount too high"
+
+
+def test_what_surprises_no_more_than_it_mostly_does_is_no_reason():
+    reasons = reasons_of(
+        [("amount", "too high", 5.0), ("city", "unusual value", 0.0)],
+        [("amount", "too high", 4.0), ("city", "unusual value", -0.1)],
+    )
+    assert alert_drivers(reasons)["column"].tolist() == ["amount"]
+    assert alert_patterns(reasons).table["columns"].tolist() == [("amount",)]
+
+
+def test_alerts_of_which_only_neighbours_are_alike_are_no_one_pattern():
+    chain = [[(first, "too high", 3.0), (second, "too high", 2.9)] for first, second in pairwise("abcdefgh")]
+    assert 1 < len(alert_patterns(reasons_of(*chain), distance=0.55)) < len(chain)
+
+
+def test_the_most_typical_alert_of_a_pattern_is_like_most_of_it():
+    alike = [("amount", "too high", 5.0), ("city", "unseen", 1.0)]
+    other = [("amount", "too high", 3.0), ("city", "unseen", 2.9)]
+    table = alert_patterns(reasons_of(other, alike, alike, alike)).table
+    assert table["n_alerts"].tolist() == [4]
+    assert table["row"][0] in (1, 2, 3)
 
 
 def test_rare_kinds_are_told_by_their_strongest_reason(monkeypatch):

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_anomaly.report._payload import MOST_CHARACTERS, payload
 from vae_anomaly._visible import visible
+from vae_anomaly.report._payload import MOST_CHARACTERS, payload
 from vae_anomaly.report.render import _embedded, render
 
 MADE = datetime(2026, 3, 1, 9, 30)
@@ -129,6 +129,7 @@ def test_the_script_gets_what_the_report_has(page, report):
     found = cells.get("values") or [cells["levels"][code] for code in cells["codes"]]
     assert found == [visible(alert.cells[3], lines=True) for alert in report.alerts]
     assert len(found[1]) > 10_000
+    assert data["alerts"]["score"] == pytest.approx([alert.score for alert in report.alerts], rel=1e-7)
 
 
 @given(st.lists(st.text(), max_size=5))

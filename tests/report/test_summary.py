@@ -41,6 +41,10 @@ def test_the_alerts_are_the_rows_above_the_threshold_the_furthest_first(report, 
     assert report.scope.n_left_out == 0
 
 
+def test_alerts_are_ranked_by_how_far_they_are_above_thresholds_of_their_own():
+    assert Scored(np.array([9.0, 8.0, 1.0, 7.0]), np.array([8.0, 2.0, 2.0, 6.5])).ranked().tolist() == [1, 0, 3]
+
+
 def test_the_highest_alerts_are_listed_and_how_many_are_left_out_is_said(report, detector, later):
     short = summarise(detector, later, max_alerts=2, **QUICK)
     assert [alert.row for alert in short.alerts] == [alert.row for alert in report.alerts[:2]]
@@ -172,10 +176,12 @@ def test_every_alert_is_in_one_pattern_and_has_one_first_reason(report):
     assert sum(driver.n_first for driver in report.drivers) <= len(report.alerts)
 
 
-def test_a_history_has_the_rows_of_its_entity_in_order_of_time(report, later):
+def test_a_history_has_the_rows_of_its_entity_in_order_of_time(detector, later):
+    mixed = later.sample(frac=1, random_state=0, ignore_index=True)
+    report = summarise(detector, mixed, entity="customer_id", **QUICK)
     for alert in report.alerts:
         history = report.histories[alert.entity]
-        own = later[later["customer_id"] == alert.entity].sort_values("timestamp", kind="stable")
+        own = mixed[mixed["customer_id"] == alert.entity].sort_values("timestamp", kind="stable")
         assert history.n_rows == len(own)
         assert history.n_alerts == sum(visit.alert for visit in history.visits) > 0
         assert [visit.row for visit in history.visits] == own.index.tolist()
@@ -251,6 +257,15 @@ def test_what_differs_from_training_is_remarked_on(detector, later):
     assert found["channel"].startswith("missing in 100 %")
     assert "one value in all rows, DE" in found["country"]
     assert "where the training rows ended" in found["timestamp"]
+
+
+@pytest.mark.parametrize(("more", "remarked"), [(0.03, False), (0.1, True)])
+def test_a_share_of_missing_cells_is_remarked_on_from_five_points_of_difference(detector, training, more, remarked):
+    gaps = training["distance_km"].isna()
+    here = np.flatnonzero(~gaps)[: round(more * len(training))]
+    odd = training.assign(distance_km=training["distance_km"].mask(training.reset_index().index.isin(here)))
+    assert gaps.any()
+    assert bool(remarks(summarise(detector, odd, **QUICK))["distance_km"]) == remarked
 
 
 def test_numbers_at_the_edge_of_the_training_range_are_within_it():
