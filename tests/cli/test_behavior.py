@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 
 
 def fit(folder, output, *options, spec="spec.toml"):
-    options = ("--label", "is_fraud", "--drop", "transaction_id", "--max-steps", 40, "--members", 1, *options)
+    options = ("--label", "is_fraud", "--drop", "transaction_id", "--max-steps", 15, "--members", 1, *options)
     return call("fit", folder / "train.csv", "-o", output, "--behavior", folder / spec, "--quiet", *options)
 
 
