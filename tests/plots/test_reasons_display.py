@@ -69,12 +69,12 @@ def test_from_zero_the_bars_are_the_shares(detector, odd):
 
 
 def test_bars_begin_at_what_their_column_adds_in_half_of_the_held_out_rows(detector, payments):
-    lines = detector.explain(payments[:1], n_reasons=None, conditional=False).set_index("column")
+    lines = detector.explain(payments[:20], n_reasons=None, conditional=False).groupby("column").sum(numeric_only=True)
     half = dict(zip(detector.schema_.modelled, detector.usual_["plain"].quantiles[LEVELS == 50][0], strict=True))
     shares = _usual_shares(detector)
     for name in ("net", "gross", "city", "new"):  # of one part each, whose weight is the share of a nat
         weight = lines.loc[name, "share"] / lines.loc[name, "surprisal"]
-        assert shares[name] == pytest.approx(weight * half[name], rel=1e-6)
+        assert shares[name] == pytest.approx(weight * half[name], rel=1e-5)
 
 
 def test_a_usual_row_hardly_moves_from_where_it_begins(detector, payments):

@@ -301,3 +301,14 @@ def press_tab(page):
         page.execute_cdp_cmd(
             "Input.dispatchKeyEvent", {"type": kind, "key": "Tab", "code": "Tab", "windowsVirtualKeyCode": 9}
         )
+
+
+@pytest.mark.slow
+def test_more_alerts_than_a_call_takes_arguments_are_listed(browser, made_by_hand, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(render(made_by_hand(200_000)), encoding="utf-8")
+    browser.get_log("browser")
+    browser.get(path.as_uri())
+    wait_for(browser, lambda: "200,000 alerts" in status(browser), 60)
+    assert len(rows(browser)) == 50
+    assert browser.get_log("browser") == []

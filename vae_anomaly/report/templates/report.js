@@ -77,7 +77,7 @@
 
   // ------------------------------------------------------------------ the list: what it shows, in which order
 
-  const highest = Math.max(...alerts.score);
+  const highest = alerts.score.reduce((most, score) => Math.max(most, score)); // too many to be arguments of one call
   const scoreCell = (i) => [nats(alerts.score[i]), bar(alerts.score[i] / highest)];
   const column = (key, label, kind, value, show) => ({ key, label, kind, value, show });
   const COLUMNS = [
