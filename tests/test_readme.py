@@ -79,6 +79,13 @@ def test_alerts_are_explained_in_python_and_in_the_shell(folder):
     assert "Alert report" in (folder / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_past_of_a_card_goes_before_the_detector(folder):
+    said = _run_python(
+        _block("The past of a card", "python") + "print(pipeline.score_samples(payments).shape)\n", folder
+    )
+    assert "(14000,)" in said
+
+
 def test_thresholds_are_set_in_python_and_in_the_shell(folder):
     section = "Thresholds in your units"
     code = _block(section, "python")
