@@ -274,6 +274,7 @@ def test_no_rule_of_accessibility_is_broken(page, scheme, width):
 
 
 def violations(page):
+    page.set_script_timeout(120)  # seconds, on a machine that has other things to do
     found = page.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
     return [(rule["id"], [node["html"][:200] for node in rule["nodes"][:3]]) for rule in found["violations"]]
 
