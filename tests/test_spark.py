@@ -2,6 +2,7 @@
 
 import datetime
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,9 @@ def files(detector, tmp_path_factory):
 def session():
     from pyspark.sql import SparkSession
 
+    before = os.environ.get("PYSPARK_PYTHON")
+    os.environ["PYSPARK_PYTHON"] = sys.executable  # the workers' interpreter, whatever stands first on the path
+
     settings = {
         "spark.ui.enabled": "false",
         "spark.sql.shuffle.partitions": "2",
@@ -109,7 +113,6 @@ def session():
         "spark.driver.host": "127.0.0.1",
         "spark.sql.session.timeZone": "UTC",
         "spark.log.level": "OFF",
-        "spark.pyspark.python": sys.executable,
     }
     builder = SparkSession.builder.master("local[2]").appName("tests")
     for name, value in settings.items():
@@ -117,6 +120,7 @@ def session():
     session = builder.getOrCreate()
     yield session
     session.stop()
+    os.environ.pop("PYSPARK_PYTHON") if before is None else os.environ.update(PYSPARK_PYTHON=before)
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.streaming import MOST_GROWTH, MOST_RATIO, StreamingRun, run_streaming
-from vae_anomaly.benchmark.streaming_faults import FaultRun, counts, run_faults
-from vae_anomaly.benchmark.streaming_hostile import run_hostile
 from vae_anomaly.benchmark.table import figure, show, write_runs
+
+if TYPE_CHECKING:
+    from vae_anomaly.benchmark.streaming_faults import FaultRun
 
 PARTS = ("speed", "faults", "hostile")
 
@@ -31,6 +33,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def streaming_command(chosen: argparse.Namespace) -> int:
     """Measure, print, write."""
+    from vae_anomaly.benchmark.streaming_faults import run_faults  # with pandas: help has to be quick
+    from vae_anomaly.benchmark.streaming_hostile import run_hostile
+
     where = environment()
     show_environment(where)
     rows: list[dict[str, object]] = []
@@ -83,6 +88,8 @@ def show_streaming(runs: list[StreamingRun]) -> None:
 
 def show_faults(runs: list[FaultRun]) -> None:
     """Print how many runs were stopped, and how many results are those of runs that were not."""
+    from vae_anomaly.benchmark.streaming_faults import counts
+
     cells = [
         (fault, output, f"{n:,}", f"{stopped:,}", f"{equal:,}") for fault, output, n, stopped, equal in counts(runs)
     ]
