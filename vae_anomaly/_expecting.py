@@ -218,11 +218,12 @@ def number_text(number: float, digits: int = _DIGITS) -> str:
 
     Examples
     --------
-    >>> [number_text(number) for number in (8.0312, 999.7, 61204.4, 0.0001234, 0.0, -2.5e20)]
+    >>> [number_text(number) for number in (8.0312, 999.7, 61204.4, 0.0001234, -0.0, -2.5e20)]
     ['8.03', '1000', '61204', '0.000123', '0', '-2.5e+20']
     >>> number_text(47.00061, digits=6)
     '47.0006'
     """
+    number += 0.0  # no number is minus zero
     return f"{number:.0f}" if 10**digits - 0.5 <= abs(number) < 1e15 else f"{number:.{digits}g}"
 
 
