@@ -169,10 +169,14 @@ def data_parallel(device: str = "auto") -> Iterator[Processes]:
 
     Notes
     -----
-    Scores differ from those of one process by the order in which gradients are added: see `python -m
-    vae_anomaly.benchmark spark` for how much. Li et al. (2020), "PyTorch Distributed: experiences on accelerating data
-    parallel training". It pays for wide networks and large batches; at default settings a step takes less time than the
-    message after it.
+    Gradients are added in another order than by one process, so that scores agree with its scores to some 1e-5 of their
+    size, not to the bit. One thing can part the two: of a row that lies at the very edge of the worst ones, which are
+    left out of a step, rounding decides whether it is learnt from. From there on the trainings are two draws of equal
+    worth: in one of five trainings of 800 steps scores came to differ by a thousandth, at most by a hundredth.
+    With ``contamination=0.0`` no row is left out. ``python -m vae_anomaly.benchmark spark`` measures both.
+
+    Li et al. (2020), "PyTorch Distributed: experiences on accelerating data parallel training". It pays for wide networks
+    and large batches; at default settings a step takes less time than the message after it.
 
     Examples
     --------
