@@ -175,8 +175,8 @@ def data_parallel(device: str = "auto") -> Iterator[Processes]:
     worth: in one of five trainings of 800 steps scores came to differ by a thousandth, at most by a hundredth.
     With ``contamination=0.0`` no row is left out. ``python -m vae_anomaly.benchmark spark`` measures both.
 
-    Li et al. (2020), "PyTorch Distributed: experiences on accelerating data parallel training". It pays for wide networks
-    and large batches; at default settings a step takes less time than the message after it.
+    Li et al. (2020), "PyTorch Distributed: experiences on accelerating data parallel training". It pays for wide
+    networks and large batches; at default settings a step takes less time than the message after it.
 
     Examples
     --------
