@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, OutlierMixin, TransformerMixin
+from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +19,7 @@ from vae_anomaly._building import check_alike, exemplar_candidates, new_model, r
 from vae_anomaly._explaining import Explained
 from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
+from vae_anomaly._latent_space import LatentSpace
 from vae_anomaly._nearest import NearestNormal
 from vae_anomaly._params import check_params
 from vae_anomaly._rules import RULES, alert_share
@@ -35,12 +36,9 @@ from vae_anomaly.model.scoring import (
     Surprisals,
     iwae,
     kl_scale,
-    latent_means,
     part_weights,
-    reconstructions,
     surprisals,
 )
-from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable
 from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Callback
@@ -56,7 +54,7 @@ _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
 
-class VAEDetector(Explained, NearestNormal, CallbackSupportMixin, OutlierMixin, TransformerMixin, BaseEstimator):
+class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, OutlierMixin, BaseEstimator):
     """Outlier detector for mixed tables: an ensemble of variational autoencoders with a likelihood for each column.
 
     It learns, without labels, how the columns of a table go together, and scores a row by how surprised it is, in nats.
@@ -568,62 +566,6 @@ class VAEDetector(Explained, NearestNormal, CallbackSupportMixin, OutlierMixin, 
     def _iwae(self, table: EncodedTable, n_samples: int) -> IwaeEstimate:
         with exact_products():
             return iwae(self.model_, table, n_samples, seed=0)
-
-    # ---------------------------------------------------------------- latent space
-
-    def transform(self, X: Any) -> NDArray[np.float64]:
-        """Latent position of each row: the posterior means of all members, side by side.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            Rows with the columns of `fit`.
-
-        Returns
-        -------
-        means : ndarray of shape (n_samples, n_members * latent)
-            Or a frame, as `set_output` says.
-        """
-        table = self._encode(X)
-        with exact_products():
-            return latent_means(self.model_, table)
-
-    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Names of the latent dimensions, "latent0", "latent1", ...
-
-        Parameters
-        ----------
-        input_features : ignored
-            Here for scikit-learn's API.
-
-        Returns
-        -------
-        names : ndarray of str
-            One for each column of `transform`.
-        """
-        check_is_fitted(self, "offset_")
-        config = self.model_.config
-        return np.asarray([f"latent{i}" for i in range(config.n_members * config.latent)], dtype=object)
-
-    def reconstruct(self, X: Any) -> Any:
-        """The row that the model would have expected in place of each row.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-            Rows with the columns of `fit`.
-
-        Returns
-        -------
-        rows : frame of the library of `X`, or ndarray
-            Columns and dtypes of `fit`. Missing cells are filled in. A date keeps its day and gets the expected time
-            of day; columns that were set aside are copied.
-        """
-        check_is_fitted(self, "offset_")
-        X = self._validated(X, reset=False)
-        encoder = TableEncoder(self.schema_, owner="VAEDetector")
-        with exact_products():
-            return encoder.decode(reconstructions(self.model_, encoded(self.schema_, X)), X)
 
     # ---------------------------------------------------------------- files
 
