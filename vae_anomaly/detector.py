@@ -37,6 +37,7 @@ from vae_anomaly.model.scoring import (
     iwae,
     kl_scale,
     part_weights,
+    row_scores,
     surprisals,
 )
 from vae_anomaly.table.layout import EncodedTable
@@ -539,15 +540,16 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
     def _scores(self, table: EncodedTable) -> NDArray[np.float64]:
         if self.score_type == "iwae":
             return self._iwae(table, self.n_iwae_samples).bound - self._lift(table)
-        return self._summed(self._surprisals(table)) - self._lift(table)
+        with exact_products():
+            return row_scores(self.model_, table, *self._score_weights()) - self._lift(table)
 
     def _lift(self, table: EncodedTable) -> NDArray[np.float64] | float:
         """What known frauds add to the anomaly score; 0.0 leaves every bit as it is."""
         return self.known_head_.lift(cells(table, self.schema_.layout())) if self.known_head_ else 0.0
 
     def _summed(self, found: Iterable[Surprisals]) -> NDArray[np.float64]:
-        layout, (weight, kl_weight) = self.schema_.layout(), self._score_weights()
-        return np.concatenate([-(rows.by_column(layout, weight).sum(axis=1) + kl_weight * rows.kl) for rows in found])
+        layout, weights = self.schema_.layout(), self._score_weights()
+        return np.concatenate([rows.scores(layout, *weights) for rows in found])
 
     def _score_weights(self) -> tuple[NDArray[np.float64] | None, float]:
         """Of the parts, None for one each; and of the KL."""

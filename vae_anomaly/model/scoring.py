@@ -49,11 +49,17 @@ class Surprisals:
 
     def by_column(self, layout: Layout, weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Sum of the parts of each column, each part times its weight if there is one, of shape (n_rows, n_columns)."""
-        weight = np.ones(layout.n_parts) if weight is None else weight
+        parts = self.parts if weight is None else self.parts * weight
+        column, first, place = np.unique(layout.column_of_part, return_index=True, return_inverse=True)
         columns = np.zeros((len(self.kl), len(layout.columns)))
-        for part, column in enumerate(layout.column_of_part):
-            columns[:, column] += self.parts[:, part] * weight[part]
+        columns[:, column] += parts[:, first]
+        for part in np.setdiff1d(np.arange(layout.n_parts), first):  # a date has several
+            columns[:, column[place[part]]] += parts[:, part]
         return columns
+
+    def scores(self, layout: Layout, weight: NDArray[np.float64] | None, kl_weight: float) -> NDArray[np.float64]:
+        """Weighted sum of the surprisals and the KL, less than zero: higher is more normal."""
+        return -(self.by_column(layout, weight).sum(axis=1) + kl_weight * self.kl)
 
 
 def part_weights(
@@ -85,6 +91,22 @@ def kl_scale(found: Sequence[Surprisals], weight: NDArray[np.float64]) -> float:
 
 def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
     """Surprisal of every part of every row, and the row's KL."""
+    parts, kl = _in_tiles(model, table, _surprisals_of_tile(model))
+    return Surprisals(parts, kl)
+
+
+def row_scores(
+    model: TabularVAE, table: EncodedTable, weight: NDArray[np.float64] | None, kl_weight: float
+) -> NDArray[np.float64]:
+    """Score of every row, `Surprisals.scores`; what each is made of is forgotten tile by tile."""
+
+    def summed(parts: NDArray[np.float64], kl: NDArray[np.float64]) -> tuple[NDArray[np.float64]]:
+        return (Surprisals(parts, kl).scores(model.layout, weight, kl_weight),)
+
+    return _in_tiles(model, table, _surprisals_of_tile(model), summed)[0]
+
+
+def _surprisals_of_tile(model: TabularVAE) -> Callable[[Batch], tuple[Tensor, ...]]:
     with torch.inference_mode(), at_most(1):
         kl_to_prior = model.prior.kl()
 
@@ -92,8 +114,7 @@ def surprisals(model: TabularVAE, table: EncodedTable) -> Surprisals:
         q = posterior(model, batch)
         return -model.decoder(q.mu).log_prob(batch).mean(0), kl_to_prior(q).mean(0)
 
-    parts, kl = _in_tiles(model, table, tile)
-    return Surprisals(parts, kl)
+    return tile
 
 
 def latent_means(model: TabularVAE, table: EncodedTable) -> NDArray[np.float64]:
@@ -149,9 +170,12 @@ def iwae(model: TabularVAE, table: EncodedTable, n_samples: int, seed: int) -> I
 
 
 def _in_tiles(
-    model: TabularVAE, table: EncodedTable, function: Callable[[Batch], tuple[Tensor, ...]]
+    model: TabularVAE,
+    table: EncodedTable,
+    function: Callable[[Batch], tuple[Tensor, ...]],
+    finish: Callable[..., tuple[NDArray[np.float64], ...]] = lambda *blocks: blocks,
 ) -> tuple[NDArray[np.float64], ...]:
-    """Apply a function of a tile to all rows; its results' first dimension counts rows."""
+    """Apply a function of a tile to all rows, and another to its results; their first dimension counts rows."""
     if len(table) == 0:
         raise ValueError("Scoring needs at least one row.")
     tile_rows = rows_of_a_tile(model.device)
@@ -161,7 +185,7 @@ def _in_tiles(
         with torch.inference_mode():
             results = function(tile_of(table[start : start + tile_rows], model.device))
         n_rows = min(tile_rows, len(table) - start)
-        return tuple(result[:n_rows].double().cpu().numpy() for result in results)
+        return finish(*(result[:n_rows].double().cpu().numpy() for result in results))
 
     return tuple(np.concatenate(blocks) for blocks in zip(*on_every_core(model.device, run, starts), strict=True))
 
