@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -232,3 +233,21 @@ def test_what_cannot_be_is_refused(folder, tmp_path, capsys):
     assert call("score", model, tmp_path / "taken.csv", "-o", out) == 3
     assert "customer_id__count_1D" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_report_knows_the_past_and_whose_it_is(folder, tmp_path, capsys):
+    page, scored = tmp_path / "report.html", tmp_path / "scored.csv"
+    assert call("score", folder / "model.vaea", folder / "later.csv", "-o", scored) == 0
+    capsys.readouterr()
+    assert call("report", folder / "model.vaea", folder / "later.csv", "-o", page, "--nearest", 1, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    alerts = [row for row, alert in enumerate(read_table(scored)["alert"].to_pylist()) if alert == "true"]
+    data = json.loads(re.search(r'id="report-data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)[1])
+    assert sorted(data["alerts"]["row"]) == alerts
+    assert said["alerts"] == len(alerts) > 0
+    assert (data["time"], data["entity"]) == ("timestamp", "customer_id")
+    cards = read_table(folder / "later.csv")["customer_id"].to_pylist()
+    assert set(data["histories"]) == {cards[row] for row in alerts}
+    text = page.read_text("utf-8")
+    assert text.count("features are made of it") == 2  # the card and the time; the amount is scored itself
+    assert "customer_id__amount_mean_7D" in text

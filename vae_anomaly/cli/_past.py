@@ -51,6 +51,18 @@ class Past:
         """The features."""
         return made_by(self.behavior)
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The columns that the model knows by their features alone."""
+        handed_on = set(self.behavior.get_feature_names_out())
+        return tuple(name for name in self.behavior._plan.spec.used if name not in handed_on)
+
+    @property
+    def roles(self) -> dict[str, str]:
+        """The columns that say when a row came, and whose it is: the first, where there are several entities."""
+        spec = self.behavior._plan.spec
+        return {"time": spec.time, "entity": spec.entities[0]}
+
     def chunks(self, stream: Stream, place: Place | None) -> Iterator[Chunk]:
         """The chunks after a place, with their features; what comes before it is remembered again, and not given."""
         behavior, used, made = copy.copy(self.behavior), self.used, self.made

@@ -43,7 +43,8 @@ def report(
         str | None,
         typer.Option(
             metavar="COL",
-            help="When a row came, dates or seconds; the first column of dates in the model if not given.",
+            help="When a row came, dates or seconds; if not given, the first column of dates in the model, or that of the"
+            " past that it knows.",
             rich_help_panel=_SHOWN,
             show_default=False,
         ),
@@ -52,7 +53,8 @@ def report(
         str | None,
         typer.Option(
             metavar="COL",
-            help="Whose row it is, such as a card or a customer: adds the history of each.",
+            help="Whose row it is, such as a card or a customer: adds the history of each. If not given, the first that"
+            " the model knows the past of.",
             rich_help_panel=_SHOWN,
             show_default=False,
         ),
@@ -141,12 +143,18 @@ def _report(model: Path, files: list[str], reading: Reading, device: str, **wish
     from vae_anomaly._segments import known_segments
     from vae_anomaly.artifact import read_artifact
     from vae_anomaly.calibrated import CalibratedDetector
+    from vae_anomaly.cli._past import past_of
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.report import summarise
 
     artifact = read_artifact(model)
-    table, stored = reading.tables(files), stored_calibration(artifact)
+    stored, past = stored_calibration(artifact), past_of(artifact, reading)
+    table = reading.tables(files)
     given: dict[str, Any] = {"origin": _origin(model, files, artifact.manifest["versions"]), **wishes}
+    if past is not None:
+        table = past.table(table)
+        given |= {"sources": past.sources}
+        given |= {name: value for name, value in past.roles.items() if wishes[name] is None}
     read = reading.for_model(table)
     detector: Any = (VAEDetector if stored is None else CalibratedDetector).load(model, device=device)
     if stored is not None:

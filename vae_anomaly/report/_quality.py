@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
@@ -28,13 +28,15 @@ from vae_anomaly.table.columns import (
 from vae_anomaly.table.frames import as_table
 from vae_anomaly.table.schema import Schema
 
+_UNKNOWN = ("not used", "not a column of the model: shown, not scored")
+_SOURCE = ("source", "features are made of it: shown, and scored by them")
 _FEW = 5
 _DIGITS = 6
 _MANY_GAPS = 0.05
 """By how much a share of missing cells has to differ from training to be remarked on."""
 
 
-def column_notes(rows: Rows) -> tuple[ColumnNote, ...]:
+def column_notes(rows: Rows, sources: Collection[str] = ()) -> tuple[ColumnNote, ...]:
     """A note on every column of rows that could be scored, so that every cell can be read."""
     table = as_table(rows.known)
     place = _places(table.names, rows.schema, by_place=table.is_array or not rows.schema.named)
@@ -45,7 +47,8 @@ def column_notes(rows: Rows) -> tuple[ColumnNote, ...]:
             notes.append(_note(column, plain(table.cells(place[name], mixed_as_text=True)), rows.schema.n_rows))
         else:
             missing = _missing(plain(rows.cells(name)))
-            notes.append(ColumnNote(name, "not used", missing, None, ("not a column of the model: shown, not scored",)))
+            kind, remark = _SOURCE if name in sources else _UNKNOWN
+            notes.append(ColumnNote(name, kind, missing, None, (remark,)))
     absent = [column for column in rows.schema.columns if column.name not in rows.names]
     return (*notes, *(_absent(column, rows.schema.n_rows) for column in absent))
 

@@ -234,7 +234,8 @@ class ColumnNote:
     Parameters
     ----------
     name, kind : str
-        Of the column; the kind is "not used" where the model does not know it.
+        Of the column; the kind is "not used" where the model does not know it, and "source" where it knows it by
+        features alone.
     missing, missing_in_training : float or None
         Shares of the rows.
     remarks : tuple of str

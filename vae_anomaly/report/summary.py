@@ -72,6 +72,7 @@ def summarise(
     max_alerts: int = 5_000,
     n_nearest: int = 200,
     fixed: Sequence[str] = (),
+    sources: Sequence[str] = (),
     title: str = "Alert report",
     origin: Origin | None = None,
     written: Any = None,
@@ -100,6 +101,9 @@ def summarise(
         Listed alerts, from the first on, for which the nearest normal row is looked for.
     fixed : sequence of str, default=()
         Columns that the nearest normal row must not change.
+    sources : sequence of str, default=()
+        Columns of which features were made, such as the card and the time of `BehaviorFeatures`: the page says so of
+        them.
     title : str, default="Alert report"
         Heading.
     origin : Origin, optional
@@ -168,7 +172,7 @@ def summarise(
     return Report(
         title=title,
         scope=scope,
-        columns=column_notes(rows),
+        columns=column_notes(rows, sources),
         alerts=listed.alerts(time, entity, seconds),
         histories={} if entity is None else histories(rows, found, listed.chosen, entity, at, shown),
         history_columns=tuple(shown),
