@@ -43,8 +43,8 @@ def report(
         str | None,
         typer.Option(
             metavar="COL",
-            help="When a row came, dates or seconds; if not given, the first column of dates in the model, or that of the"
-            " past that it knows.",
+            help="When a row came, dates or seconds; if not given, the first column of dates in the model, or that of"
+            " the past that it knows.",
             rich_help_panel=_SHOWN,
             show_default=False,
         ),
