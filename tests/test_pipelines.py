@@ -110,6 +110,19 @@ def test_a_detector_by_itself_is_no_pipeline(pipeline, tmp_path):
         load_pipeline(path)
 
 
+def test_spark_refuses_it_before_it_looks_at_the_frame(pipeline, tmp_path):
+    pytest.importorskip("pyspark", reason="the extra [spark] is not installed")
+    from vae_anomaly import spark
+
+    save_pipeline(pipeline, path := tmp_path / "model.vaea")
+    with pytest.raises(ParameterError, match="found one that knows the past of cards") as caught:
+        spark.score(None, path)
+    assert str(path) in str(caught.value)
+    pipeline[-1].save(path, overwrite=True)
+    with pytest.raises(AttributeError):  # the detector by itself is no reason to stop
+        spark.score(None, path)
+
+
 @pytest.mark.parametrize(
     ("of_file", "reason"),
     [

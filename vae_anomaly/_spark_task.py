@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from vae_anomaly._calibration_file import StoredCalibration, stored_calibration
 from vae_anomaly._scored_columns import ALERT, added_columns, added_names, reason_columns, reason_names
 from vae_anomaly._segments import known_segments
-from vae_anomaly.artifact import read_artifact
+from vae_anomaly.artifact import Artifact, read_artifact
 from vae_anomaly.decision.calibration import BatchRule
 from vae_anomaly.errors import ParameterError, SchemaMismatchError, TableError
 from vae_anomaly.table.bad_cells import bad_cells, emptied
@@ -53,8 +53,9 @@ class Model:
         """Read a model file, which is audited first."""
         from vae_anomaly.detector import VAEDetector
 
-        stored = stored_calibration(read_artifact(path))
-        return cls(VAEDetector.load(path, device=device), stored)
+        artifact = read_artifact(path)
+        _check_knows_no_past(artifact, path)
+        return cls(VAEDetector.load(path, device=device), stored_calibration(artifact))
 
     @property
     def schema(self) -> Schema:
@@ -147,6 +148,17 @@ class Task:
         some = used.take(pa.array(rows))
         reasons = model.detector.explain(some, self.n_reasons, conditional=self.conditional)
         return reason_columns(reasons, rows, used.num_rows, self.n_reasons)
+
+
+def _check_knows_no_past(artifact: Artifact, path: Path) -> None:
+    """Raise a `ParameterError` for a model that sets rows against earlier ones, which no worker sees together."""
+    if artifact.behavior is not None:
+        raise ParameterError(
+            f"{path}: expected a model that takes rows as they are, found one that knows the past of cards. A Spark"
+            " frame is scored in parts, and a card's earlier rows may lie in any of them. Score the rows with vae-anomaly"
+            " score; or give them their features in one process, in order of time (load_pipeline(MODEL)[0].update), and"
+            " score those with the detector by itself (load_pipeline(MODEL)[-1].save)."
+        )
 
 
 def _place(start: int, n_rows: int) -> str:

@@ -83,7 +83,8 @@ def score(
         The frame has two columns of one name, columns of the names that are added, or none by which the calibration
         has segments.
     ParameterError
-        A parameter is outside its domain, or the model's rule decides by all rows together (`DiscoveryRate`).
+        A parameter is outside its domain, the model's rule decides by all rows together (`DiscoveryRate`), or the model
+        knows the past of cards, which may lie in any part of the frame.
     MissingExtraError
         pyspark is not installed.
 

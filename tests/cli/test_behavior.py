@@ -251,3 +251,9 @@ def test_a_report_knows_the_past_and_whose_it_is(folder, tmp_path, capsys):
     text = page.read_text("utf-8")
     assert text.count("features are made of it") == 2  # the card and the time; the amount is scored itself
     assert "customer_id__amount_mean_7D" in text
+
+
+def test_a_graph_of_a_model_with_a_past_is_refused_at_once(folder, tmp_path, capsys):
+    assert call("export", folder / "model.vaea", "--onnx", "-o", tmp_path / "model.onnx") == 2
+    assert "the past of cards, which no graph remembers. Save the detector by itself" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

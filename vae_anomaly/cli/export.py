@@ -37,7 +37,14 @@ def export(
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.onnx import export_onnx
 
-    stored = stored_calibration(read_artifact(model))
+    artifact = read_artifact(model)
+    if artifact.behavior is not None:
+        raise ParameterError(
+            f"{model}: expected a model that takes rows as they are, found one that knows the past of cards, which no"
+            " graph remembers. Save the detector by itself (load_pipeline(MODEL)[-1].save) and export that: it takes"
+            " rows that have their features, which BehaviorFeatures gives."
+        )
+    stored = stored_calibration(artifact)
     calibration, column = (None, None) if stored is None else (stored.calibration, stored.segment_column)
     graph, encoding = export_onnx(
         VAEDetector.load(model, device="cpu"), output, calibration=calibration, segment_column=column, overwrite=force
