@@ -155,9 +155,10 @@ def _check_knows_no_past(artifact: Artifact, path: Path) -> None:
     if artifact.behavior is not None:
         raise ParameterError(
             f"{path}: expected a model that takes rows as they are, found one that knows the past of cards. A Spark"
-            " frame is scored in parts, and a card's earlier rows may lie in any of them. Score the rows with vae-anomaly"
-            " score; or give them their features in one process, in order of time (load_pipeline(MODEL)[0].update), and"
-            " score those with the detector by itself (load_pipeline(MODEL)[-1].save)."
+            " frame is scored in parts, and a card's earlier rows may lie in any of them. Score the rows with"
+            " vae-anomaly score; or give them their features in one process, in order of time"
+            " (load_pipeline(MODEL)[0].update), and score those with the detector by itself"
+            " (load_pipeline(MODEL)[-1].save)."
         )
 
 
