@@ -103,6 +103,13 @@ def test_a_process_that_fails_ends_the_others(two):
     assert first.startswith("TrainingError: Process 0 of 2 could not reach the others")
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the system does not tell of threads")
+def test_no_thread_of_a_group_outlives_it(two):
+    """One that does may abort the process as it ends."""
+    for told in two[1]:
+        assert told["threads_left"] == [[]] * 5
+
+
 def test_alone_a_fit_is_what_it_is_without(one_thread, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "1")
     with data_parallel("cpu") as processes:

@@ -106,6 +106,12 @@ def ended(processes, folder):
         Trainer._update = original
 
 
+def threads_left():
+    """Those of groups that have ended, where the system tells."""
+    named = [path.read_text(encoding="utf-8") for path in Path("/proc/self/task").glob("*/comm")]
+    return [name.strip() for name in named if "gloo" in name]
+
+
 def main(folder):
     told = {}
     for case in (fits, watched, goes_on, rolled_back, ended):
@@ -114,6 +120,7 @@ def main(folder):
                 told[case.__name__] = case(processes, folder)
         except (VaeAnomalyError, MemoryError) as error:
             told[case.__name__] = f"{type(error).__name__}: {error}"
+        told.setdefault("threads_left", []).append(threads_left())
     (folder / f"told-{processes.rank}.json").write_text(json.dumps(told), encoding="utf-8")
 
 

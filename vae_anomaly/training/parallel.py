@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from itertools import count
 from typing import Final, final
 
@@ -27,6 +28,9 @@ from vae_anomaly.errors import ParameterError, TrainingError, VaeAnomalyWarning
 from vae_anomaly.training.device import choose_device
 
 _LAUNCHER = "Start the processes with torchrun, which sets it."
+_KEEPS_GROUPS = "torch.distributed.nn.functional"
+"""Its functions take the group that there is when it is imported, as by the first optimiser, for their defaults, and so
+for ever. A group that outlives the interpreter has threads that may still let go of a tensor, and abort the process."""
 
 
 @final
@@ -196,6 +200,7 @@ def data_parallel(device: str = "auto") -> Iterator[Processes]:
         yield processes
         return
     backend = _backend(device)
+    import_module(_KEEPS_GROUPS)
     with _others_lost(processes):
         store = PrefixStore(f"data_parallel {next(_times_entered)}", _meeting_place())
         distributed.init_process_group(backend, store=store, rank=processes.rank, world_size=processes.size)
