@@ -49,8 +49,11 @@ if TYPE_CHECKING:
         VaeAnomalyError,
         VaeAnomalyWarning,
     )
+    from vae_anomaly.model.convolution import ConvolutionalEncoder
+    from vae_anomaly.model.own_network import NetworkShape
     from vae_anomaly.patterns import AlertPatterns, alert_drivers, alert_patterns
     from vae_anomaly.pipelines import load_pipeline, save_pipeline
+    from vae_anomaly.synthetic import SyntheticQuality, synthetic_quality
     from vae_anomaly.table.columns import ColumnKind
     from vae_anomaly.table.schema import Schema
     from vae_anomaly.training.callbacks import Callback, Checkpoint, EarlyStopping, Evaluation, History, ProgressBar
@@ -95,8 +98,11 @@ _HOMES = {
         "VaeAnomalyError",
         "VaeAnomalyWarning",
     ),
+    "model.convolution": ("ConvolutionalEncoder",),
+    "model.own_network": ("NetworkShape",),
     "patterns": ("AlertPatterns", "alert_drivers", "alert_patterns"),
     "pipelines": ("load_pipeline", "save_pipeline"),
+    "synthetic": ("SyntheticQuality", "synthetic_quality"),
     "table.columns": ("ColumnKind",),
     "table.schema": ("Schema",),
     "training.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "Evaluation", "History", "ProgressBar"),
@@ -117,6 +123,7 @@ __all__ = [
     "Checkpoint",
     "ColumnKind",
     "Contamination",
+    "ConvolutionalEncoder",
     "DeviceWarning",
     "DiscoveryRate",
     "DownloadError",
@@ -130,6 +137,7 @@ __all__ = [
     "History",
     "MissingExtraError",
     "ModelFileError",
+    "NetworkShape",
     "OutputError",
     "ParameterError",
     "PrecisionAt",
@@ -139,6 +147,7 @@ __all__ = [
     "Schema",
     "SchemaMismatchError",
     "SchemaWarning",
+    "SyntheticQuality",
     "TableError",
     "TailRate",
     "ThresholdRule",
@@ -158,6 +167,7 @@ __all__ = [
     "read_labelled",
     "recency_weights",
     "save_pipeline",
+    "synthetic_quality",
     "top_k_per_period",
 ]
 

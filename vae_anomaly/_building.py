@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from contextlib import AbstractContextManager, nullcontext
 from operator import itemgetter
 from typing import Any
 
@@ -17,6 +18,7 @@ from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.latent import Posterior
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
 from vae_anomaly.model.objective import posterior
+from vae_anomaly.model.own_network import OwnNetworks, seeded
 from vae_anomaly.table.layout import EncodedTable, Layout
 from vae_anomaly.training.device import training_dtype
 from vae_anomaly.training.parallel import Processes
@@ -46,9 +48,17 @@ def new_model(detector: Any, layout: Layout, table: EncodedTable, measure: RowMe
     latent = min(detector.latent, max(2, layout.n_parts))
     hidden = tuple(int(width) for width in detector.hidden)
     n_exemplars = min(detector.n_exemplars, math.ceil(measure.total / rows_of_an_exemplar(detector.contamination)))
-    model = TabularVAE(layout, NetworkConfig(detector.n_members, hidden, latent, float(detector.dof), n_exemplars))
+    config = NetworkConfig(detector.n_members, hidden, latent, float(detector.dof), n_exemplars)
+    model = TabularVAE(layout, config, OwnNetworks(detector.encoder, detector.decoder, seed))
+    for network in model.own_networks:
+        network.check()
     model.initialise(seed, Batch.of(table[measure.sample(4096).numpy()]))
     return model
+
+
+def seeded_layers(model: TabularVAE, seed: int, device: torch.device) -> AbstractContextManager[None]:
+    """Let what the user's own networks draw while they train, such as dropout, follow the seed too."""
+    return seeded(seed, device) if model.own_networks else nullcontext()
 
 
 def exemplar_candidates(detector: Any, model: TabularVAE, rows: RowSource, measure: RowMeasure) -> Batch:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from vae_anomaly.decision.calibration import Calibration, ThresholdRule
 from vae_anomaly.decision.stored import from_parts, to_parts
 from vae_anomaly.decision.thresholds import RULES
 from vae_anomaly.errors import ModelFileError, ParameterError
+
+if TYPE_CHECKING:
+    from vae_anomaly.model.own_network import NetworkFactory
 
 _KEY = "calibration"
 _PREFIX = f"{_KEY}."
@@ -201,7 +204,14 @@ class KeptInModelFile:
         write_artifact(path, *stored.beside(*contents(estimator)), overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        encoder: NetworkFactory | None = None,
+        decoder: NetworkFactory | None = None,
+    ) -> Self:
         """Read detector and calibration from a model file, which is audited first and never executed.
 
         Parameters
@@ -210,6 +220,8 @@ class KeptInModelFile:
             A file that `save`, or ``vae-anomaly calibrate``, wrote.
         device : str, default="auto"
             Where the weights go.
+        encoder, decoder : callable or None, default=None
+            As for `VAEDetector.load`.
 
         Returns
         -------
@@ -231,7 +243,7 @@ class KeptInModelFile:
             )
         create: Any = cls
         loaded: Self = create(
-            VAEDetector.load(path, device=device),
+            VAEDetector.load(path, device=device, encoder=encoder, decoder=decoder),
             None if stored.usual_rule else stored.calibration.rule,
             cv="prefit",
             assumed_contamination=stored.assumed_contamination,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 from typing import Any, Protocol
 
@@ -132,15 +133,21 @@ or 'auto'. Got 0.9 instead.
 
 
 def to_json(value: Any) -> Any:
-    """A constructor parameter as JSON; a RandomState, which has none, becomes None.
+    """A constructor parameter as JSON; a RandomState, which has none, becomes None, and a function or class its name.
 
     Examples
     --------
-    >>> to_json((np.int64(3), {"amount": "numeric"}))
-    [3, {'amount': 'numeric'}]
+    >>> to_json((np.int64(3), {"amount": "numeric"}, to_json))
+    [3, {'amount': 'numeric'}, 'vae_anomaly._params:to_json']
     """
     if isinstance(value, np.random.RandomState):
         return None
+    if isinstance(value, partial):
+        given = ", ".join([*map(repr, value.args), *(f"{name}={given!r}" for name, given in value.keywords.items())])
+        return f"{to_json(value.func)}({given})"
+    if callable(value):
+        named = value if hasattr(value, "__qualname__") else type(value)
+        return f"{named.__module__}:{named.__qualname__}"
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, np.generic):

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from vae_anomaly._params import Instance, Number, OneOf, Rule, Several
 from vae_anomaly.training.callbacks import Callback
+
+
+@dataclass(frozen=True)
+class _Factory:
+    """A function or class that makes networks."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether `value` can be called to make a network, and is none itself."""
+        return callable(value) and not isinstance(value, nn.Module)
+
+    def __str__(self) -> str:
+        return "a function or class that makes an nn.Module from a NetworkShape, anew for each member"
+
 
 RULES: dict[str, tuple[Rule, ...]] = {
     "score_type": (OneOf(("elbo", "reconstruction", "iwae")),),
@@ -16,6 +32,8 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "n_members": (Number(1, 256, integer=True),),
     "hidden": (Several(Number(1, 65_536, integer=True)),),
     "latent": (Number(1, 65_536, integer=True),),
+    "encoder": (_Factory(), OneOf((None,))),
+    "decoder": (_Factory(), OneOf((None,))),
     "beta": (Number(0, open_high=True),),
     "n_exemplars": (Number(0, 65_536, integer=True),),
     "exemplar_weight": (Number(0, open_high=True),),

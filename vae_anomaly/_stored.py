@@ -15,8 +15,9 @@ from vae_anomaly._rules import RULES
 from vae_anomaly._usual import usual_from_arrays, usual_to_arrays
 from vae_anomaly._version import __version__
 from vae_anomaly.artifact import Artifact, check_weights
-from vae_anomaly.errors import ModelFileError
+from vae_anomaly.errors import ModelFileError, ParameterError
 from vae_anomaly.model.network import NetworkConfig, TabularVAE
+from vae_anomaly.model.own_network import OwnNetworks
 from vae_anomaly.table.schema import Schema
 from vae_anomaly.training.callbacks import Evaluation
 
@@ -45,9 +46,17 @@ CALIBRATION = "calibration."
 """Before the names of the arrays of a calibration, which is none of the detector's: it is left aside here."""
 
 
+_NOT_KEPT = ("callbacks", "encoder", "decoder")
+"""Parameters that are code."""
+
+_OWN = "own_networks"
+"""Which networks are the user's own, by the names of their factories, which are told and never imported."""
+
+
 def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Manifest and weights of a fitted detector."""
-    params = {key: to_json(value) for key, value in detector.get_params(deep=False).items() if key != "callbacks"}
+    given = detector.get_params(deep=False)
+    params = {key: to_json(value) for key, value in given.items() if key not in _NOT_KEPT}
     manifest = {
         "estimator": "VAEDetector",
         "params": params,
@@ -62,6 +71,8 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         },
         "versions": {"vae_anomaly": __version__, "torch": torch.__version__},
     }
+    if own := detector.model_.own_networks:
+        manifest[_OWN] = {network.name: to_json(given[network.name]) for network in own}
     weights = {name: tensor.cpu().numpy() for name, tensor in detector.model_.state_dict().items()}
     weights |= {f"{_USUAL}{name}": array for name, array in usual_to_arrays(detector.usual_).items()}
     if detector.known_head_ is not None:
@@ -69,27 +80,47 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     return manifest, weights
 
 
-def restored(detector_class: Any, artifact: Artifact, path: str) -> Any:
+def restored(detector_class: Any, artifact: Artifact, path: str, own: OwnNetworks) -> Any:
     """Build the detector that an audited file describes, after its weights have the shapes that it says.
 
     Raises
     ------
     ModelFileError
-        If the file describes no detector, or one that cannot be.
+        If the file describes no detector, or one that cannot be, or not one with `own` networks.
     """
     try:
-        return _restored(detector_class, artifact)
+        _check_own(artifact, path, own)
+        return _restored(detector_class, artifact, own)
     except ModelFileError:
         raise
+    except ParameterError as error:
+        raise ModelFileError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError) as error:
         raise ModelFileError(f"{path}: the manifest does not describe a VAEDetector: {error!r}") from error
 
 
-def _restored(detector_class: Any, artifact: Artifact) -> Any:
+def _check_own(artifact: Artifact, path: str, own: OwnNetworks) -> None:
+    """Raise unless there are factories for the networks of the user's own in the file, and for no others."""
+    written = artifact.manifest.get(_OWN, {})
+    kept = isinstance(written, dict) and all(isinstance(name, str) for name in written.values())
+    if not kept or not set(written) <= {"encoder", "decoder"}:
+        raise ModelFileError(f"{path}: expected the names of an encoder and a decoder, found {written!r}.")
+    for name in ("encoder", "decoder"):
+        given = getattr(own, name) is not None
+        if name in written and not given:
+            raise ModelFileError(
+                f"{path}: was fitted with {name}={written[name]}, and a model file holds weights but no code. Load it "
+                f"from Python with that factory: VAEDetector.load(path, {name}=...)."
+            )
+        if given and name not in written:
+            raise ModelFileError(f"{path}: was fitted with the {name} of this package. Load it without {name}=.")
+
+
+def _restored(detector_class: Any, artifact: Artifact, own: OwnNetworks) -> Any:
     manifest = artifact.manifest
     if manifest["estimator"] != "VAEDetector":
         raise ModelFileError(f"The file holds a {manifest['estimator']!r}; expected a 'VAEDetector'.")
-    detector = detector_class(**manifest["params"])
+    detector = detector_class(**manifest["params"], encoder=own.encoder, decoder=own.decoder)
     check_params("VAEDetector", detector.get_params(deep=False), RULES)
     network = manifest["network"]
     config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
@@ -100,12 +131,16 @@ def _restored(detector_class: Any, artifact: Artifact) -> Any:
     network_weights = {name: array for name, array in artifact.weights.items() if not name.startswith(others)}
     artifact = replace(artifact, weights=network_weights)
     with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
-        shapes = TabularVAE(schema.layout(), config).state_dict()
-    check_weights(artifact, {name: (tuple(tensor.shape), "float32") for name, tensor in shapes.items()})
+        shapes = TabularVAE(schema.layout(), config, own).state_dict()
+    expected = {name: (tuple(of.shape), str(of.dtype).removeprefix("torch.")) for name, of in shapes.items()}
+    check_weights(artifact, expected)
     if not all(np.isfinite(array).all() for array in artifact.weights.values()):
         raise ModelFileError("The weights hold numbers that are not finite: use the file as it was first written.")
-    model = TabularVAE(schema.layout(), config)
+    model = TabularVAE(schema.layout(), config, own)
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in artifact.weights.items()})
+    model.eval()
+    for network in model.own_networks:
+        network.check()
     fitted = manifest["fitted"]
     detector._set_schema(schema)
     detector.model_, detector.offset_ = model, float(fitted["offset"])

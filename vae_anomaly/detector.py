@@ -15,7 +15,14 @@ from sklearn.callback import CallbackSupportMixin, with_callbacks
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from vae_anomaly._building import check_alike, exemplar_candidates, new_model, remember_exemplars, training_config
+from vae_anomaly._building import (
+    check_alike,
+    exemplar_candidates,
+    new_model,
+    remember_exemplars,
+    seeded_layers,
+    training_config,
+)
 from vae_anomaly._explaining import Explained
 from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
@@ -30,6 +37,7 @@ from vae_anomaly.artifact import read_artifact, write_artifact
 from vae_anomaly.decision.reasons import Usual
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.network import TabularVAE
+from vae_anomaly.model.own_network import NetworkFactory, OwnNetworks
 from vae_anomaly.model.scoring import (
     TILE,
     IwaeEstimate,
@@ -80,6 +88,9 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         Widths of the encoder's hidden layers, and in reverse of the decoder's.
     latent : int, default=32
         Dimension of the latent space; no more than the table has parts to describe.
+    encoder, decoder : callable or None, default=None
+        Factories of networks of your own in place of the fully connected ones, such as `ConvolutionalEncoder`: called
+        with a `NetworkShape`, once for each member, they return an ``nn.Module`` that maps rows to rows.
     beta : float, default=0.1
         Weight of the KL to N(0, I) in training (Higgins et al. 2017).
     n_exemplars : int, default=512
@@ -213,6 +224,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         n_members: int = 3,
         hidden: Sequence[int] = (96, 96),
         latent: int = 32,
+        encoder: NetworkFactory | None = None,
+        decoder: NetworkFactory | None = None,
         beta: float = 0.1,
         n_exemplars: int = 512,
         exemplar_weight: float = 0.5,
@@ -240,6 +253,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         self.n_members = n_members
         self.hidden = hidden
         self.latent = latent
+        self.encoder = encoder
+        self.decoder = decoder
         self.beta = beta
         self.n_exemplars = n_exemplars
         self.exemplar_weight = exemplar_weight
@@ -389,7 +404,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
             candidates = exemplar_candidates(self, model, rows, measure)
             held_out = next(rows.batches(measure.held_out()[None]))
             config = training_config(self, n_steps, learning_rate, measure.total, device)
-            result = Trainer(model, rows, measure, config, seed, processes).run(watching.callbacks, save)
+            with seeded_layers(model, seed, device):
+                result = Trainer(model, rows, measure, config, seed, processes).run(watching.callbacks, save)
         finish(self, model, result)
 
     def _finish(
@@ -590,7 +606,14 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         write_artifact(path, *contents(self), overwrite=overwrite)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        device: str = "auto",
+        encoder: NetworkFactory | None = None,
+        decoder: NetworkFactory | None = None,
+    ) -> Self:
         """Read a detector from a model file, which is audited first and never executed.
 
         Parameters
@@ -600,6 +623,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
             loads both.
         device : str, default="auto"
             Where the weights go.
+        encoder, decoder : callable or None, default=None
+            The factories that the detector was fitted with: a file holds the weights of your own networks, but no code.
 
         Returns
         -------
@@ -609,11 +634,12 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         Raises
         ------
         ModelFileError
-            If the file is damaged, altered, of a newer format, or no model file. Nothing in it is run.
+            If the file is damaged, altered, of a newer format, no model file, or does not fit `encoder` and `decoder`.
+            Nothing in it is run.
         """
         artifact = read_artifact(path)
         target = choose_device(device)
-        detector: Self = restored(cls, artifact, os.fspath(path))
+        detector: Self = restored(cls, artifact, os.fspath(path), OwnNetworks(encoder, decoder))
         detector.device = device
         detector.model_.to(target)
         return detector

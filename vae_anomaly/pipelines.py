@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
     from vae_anomaly.behavior import BehaviorFeatures
+    from vae_anomaly.model.own_network import NetworkFactory
 
 
 def save_pipeline(pipeline: Pipeline, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -29,7 +30,7 @@ def save_pipeline(pipeline: Pipeline, path: str | os.PathLike[str], *, overwrite
     Parameters
     ----------
     pipeline : Pipeline
-        Fitted; `BehaviorFeatures`, then `VAEDetector` or `CalibratedDetector` of one, and no other step.
+        Fitted on a frame; `BehaviorFeatures`, then `VAEDetector` or `CalibratedDetector` of one, and no other step.
     path : path-like
         By custom ``*.vaea``.
     overwrite : bool, default=False
@@ -38,7 +39,7 @@ def save_pipeline(pipeline: Pipeline, path: str | os.PathLike[str], *, overwrite
     Raises
     ------
     ParameterError
-        The pipeline has other steps.
+        The pipeline has other steps, or was fitted on an array, whose columns have no names to find them by.
     OutputError
         The file exists and may not be overwritten, or cannot be written.
 
@@ -64,7 +65,13 @@ def save_pipeline(pipeline: Pipeline, path: str | os.PathLike[str], *, overwrite
     write_with_behavior(path, artifact, behavior, overwrite=overwrite)
 
 
-def load_pipeline(path: str | os.PathLike[str], *, device: str = "auto") -> Pipeline:
+def load_pipeline(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    encoder: NetworkFactory | None = None,
+    decoder: NetworkFactory | None = None,
+) -> Pipeline:
     """Read what `save_pipeline`, or ``vae-anomaly fit --behavior``, wrote. Nothing in it is executed.
 
     Parameters
@@ -73,6 +80,8 @@ def load_pipeline(path: str | os.PathLike[str], *, device: str = "auto") -> Pipe
         A model file that knows the past of cards.
     device : str, default="auto"
         Where the weights go.
+    encoder, decoder : callable or None, default=None
+        As for `VAEDetector.load`.
 
     Returns
     -------
@@ -99,7 +108,8 @@ def load_pipeline(path: str | os.PathLike[str], *, device: str = "auto") -> Pipe
             "with VAEDetector.load or CalibratedDetector.load."
         )
     kind: Any = VAEDetector if stored_calibration(artifact) is None else CalibratedDetector
-    return Pipeline([("behavior", behavior), ("detector", kind.load(path, device=device))])
+    detector = kind.load(path, device=device, encoder=encoder, decoder=decoder)
+    return Pipeline([("behavior", behavior), ("detector", detector)])
 
 
 def stored_behavior(artifact: Artifact) -> BehaviorFeatures | None:
@@ -143,6 +153,19 @@ def write_with_behavior(
     write_artifact(path, artifact.manifest, artifact.weights, overwrite=overwrite, behavior=behavior._to_bytes())
 
 
+def with_features(table: pa.Table, behavior: BehaviorFeatures, rows: pa.Table) -> pa.Table:
+    """A table with the features of its rows, which `behavior` has made, as its last columns."""
+    for name in made_by(behavior):
+        table = table.append_column(name, rows[name])
+    return table
+
+
+def made_by(behavior: BehaviorFeatures) -> list[str]:
+    """The names of the features alone."""
+    read = set(behavior.feature_names_in_)
+    return [name for name in behavior.get_feature_names_out() if name not in read]
+
+
 def _steps(pipeline: Any) -> tuple[BehaviorFeatures, Any]:
     from vae_anomaly.behavior import BehaviorFeatures
     from vae_anomaly.calibrated import CalibratedDetector
@@ -159,4 +182,10 @@ def _steps(pipeline: Any) -> tuple[BehaviorFeatures, Any]:
             "The 'pipeline' parameter of save_pipeline must be a Pipeline of BehaviorFeatures and then VAEDetector or "
             f"CalibratedDetector. Got {found} instead."
         )
-    return steps[0], steps[1]
+    behavior = steps[0]
+    if hasattr(behavior, "history_") and not hasattr(behavior, "feature_names_in_"):
+        raise ParameterError(
+            "The 'pipeline' parameter of save_pipeline must be fitted on a frame, by whose names a file's columns are"
+            " found. Got one that was fitted on an array instead. Fit it on a DataFrame."
+        )
+    return behavior, steps[1]

@@ -218,6 +218,8 @@ def fit_distributed(
     from pyspark.errors import PySparkException
     from pyspark.ml.torch.distributor import TorchDistributor
 
+    from vae_anomaly.detector import VAEDetector
+
     distributor = TorchDistributor(num_processes=n_processes, local_mode=local_mode, use_gpu=use_gpu)
     try:
         found: Any = distributor.run(_train_together, rows, params)
@@ -230,7 +232,7 @@ def fit_distributed(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.vaea")
         path.write_bytes(found)
-        return Model.load(path, "auto").detector
+        return VAEDetector.load(path, encoder=params["encoder"], decoder=params["decoder"])
 
 
 def _train_together(rows: bytes, params: dict[str, Any]) -> bytes | VaeAnomalyError | None:

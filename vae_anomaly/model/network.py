@@ -26,6 +26,7 @@ from vae_anomaly.model.likelihoods import (
     StudentTHead,
     VonMisesHead,
 )
+from vae_anomaly.model.own_network import NetworkShape, OwnNetwork, OwnNetworks
 from vae_anomaly.model.products import affine
 from vae_anomaly.table.layout import FIRST_LEVEL, Layout, PartKind
 
@@ -119,6 +120,11 @@ class MemberMLP(nn.Module):
         result: Tensor = self.last(x)
         return result
 
+    def begin_at(self, outputs: Float[Tensor, " n_out"]) -> None:
+        """Let the last layer's bias be these outputs, and its weights so small that they hardly add to them."""
+        self.last.weight.mul_(0.1)  # so that z, still meaningless, does not drown the marginals
+        self.last.bias[..., : self.last.n_out] = outputs
+
 
 @final
 class Encoder(nn.Module):
@@ -126,7 +132,7 @@ class Encoder(nn.Module):
 
     embedding_offset: Tensor
 
-    def __init__(self, layout: Layout, config: NetworkConfig) -> None:
+    def __init__(self, layout: Layout, config: NetworkConfig, own: OwnNetworks) -> None:
         super().__init__()
         categories = list(layout.of_kind(PartKind.CATEGORY))
         self.n_binary = layout.n_codes - len(categories)
@@ -137,7 +143,13 @@ class Encoder(nn.Module):
         self.register_buffer("embedding_offset", offset, persistent=False)
         flagged = layout.n_values + layout.n_angles + self.n_binary
         n_in = flagged + layout.n_angles + flagged + width * len(categories) + 1
-        self.network = MemberMLP(config.n_members, (n_in, *config.hidden, 2 * config.latent))
+        self.network: MemberMLP | OwnNetwork
+        if own.encoder is None:
+            self.network = MemberMLP(config.n_members, (n_in, *config.hidden, 2 * config.latent))
+        else:
+            columns = tuple(layout.columns[part.column] for part in layout.of_kind(PartKind.VALUE))
+            shape = NetworkShape(n_in, 2 * config.latent, columns)
+            self.network = OwnNetwork("encoder", own.encoder, shape, config.n_members, own.seed)
 
     def forward(self, batch: Batch, noise_level: Float[Tensor, "members rows 1"]) -> Posterior:
         """The posterior of each member."""
@@ -145,7 +157,7 @@ class Encoder(nn.Module):
         return Posterior(mu, log_var.clamp(-10.0, 6.0))
 
     def _inputs(self, batch: Batch, noise_level: Tensor) -> Tensor:
-        # The order is part of the model file's format: a change of it needs a new format number.
+        # The order is part of the model file's format, and of `NetworkShape`: a change needs a new format number.
         members = self.embedding.shape[0]
         binary, category = batch.codes[..., : self.n_binary], batch.codes[..., self.n_binary :]
         blocks = [noise_level]
@@ -172,7 +184,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """p(x | z) = Π_j p_j(x_j | z): one head per kind of part."""
 
-    def __init__(self, layout: Layout, config: NetworkConfig) -> None:
+    def __init__(self, layout: Layout, config: NetworkConfig, own: OwnNetworks) -> None:
         super().__init__()
         self.n_values, self.n_angles = layout.n_values, layout.n_angles
         binaries, categories = (list(layout.of_kind(kind)) for kind in (PartKind.BINARY, PartKind.CATEGORY))
@@ -180,7 +192,12 @@ class Decoder(nn.Module):
         self.value, self.angle = StudentTHead(layout.n_values, config.dof), VonMisesHead(layout.n_angles)
         self.binary, self.category = BernoulliHead(binaries), CategoricalHead(categories)
         n_out = sum(head.n_outputs for head in self.heads)
-        self.network = MemberMLP(config.n_members, (config.latent, *reversed(config.hidden), n_out))
+        self.network: MemberMLP | OwnNetwork
+        if own.decoder is None:
+            self.network = MemberMLP(config.n_members, (config.latent, *reversed(config.hidden), n_out))
+        else:
+            shape = NetworkShape(config.latent, n_out)
+            self.network = OwnNetwork("decoder", own.decoder, shape, config.n_members, own.seed + 1)
 
     @property
     def heads(self) -> tuple[Head, ...]:
@@ -239,25 +256,34 @@ class TabularVAE(nn.Module):
         The parts of the table.
     config : NetworkConfig
         Sizes of the network.
+    own : OwnNetworks
+        Which networks are the user's own; by default none.
     """
 
-    def __init__(self, layout: Layout, config: NetworkConfig) -> None:
+    def __init__(self, layout: Layout, config: NetworkConfig, own: OwnNetworks | None = None) -> None:
         super().__init__()
         self.layout, self.config = layout, config
-        self.encoder, self.decoder = Encoder(layout, config), Decoder(layout, config)
+        own = own or OwnNetworks()
+        self.encoder, self.decoder = Encoder(layout, config, own), Decoder(layout, config, own)
         self.prior = ExemplarPrior(config.n_members, config.n_exemplars, config.latent)
 
     def initialise(self, seed: int, rows: Batch) -> None:
-        """Draw all weights from a local generator, and let the decoder begin at the columns' marginals."""
+        """Draw the weights from a local generator, and let the decoder begin at the columns' marginals.
+
+        Networks of the user's own have drawn theirs when they were made.
+        """
         generator = torch.Generator().manual_seed(seed)
         for module in self.modules():
             if isinstance(module, MemberLinear):
                 module.initialise(generator)
-        last = self.decoder.network.last
         with torch.no_grad():
             self.encoder.embedding.copy_(torch.empty(self.encoder.embedding.shape).normal_(0, 0.5, generator=generator))
-            last.weight.mul_(0.1)  # so that z, still meaningless, does not drown the marginals
-            last.bias[..., : last.n_out] = self.decoder.marginal(rows)
+            self.decoder.network.begin_at(self.decoder.marginal(rows))
+
+    @property
+    def own_networks(self) -> list[OwnNetwork]:
+        """Those of the user's own."""
+        return [network for network in (self.encoder.network, self.decoder.network) if isinstance(network, OwnNetwork)]
 
     @property
     def device(self) -> torch.device:

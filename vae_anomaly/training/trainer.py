@@ -197,7 +197,8 @@ class Trainer:
     ) -> None:
         _check_shares(config, processes)
         self.model, self.rows, self.measure, self.config, self._processes = model, rows, measure, config, processes
-        self.average = copy.deepcopy(model).requires_grad_(False)
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        model.train()
         self._draws = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(device=model.device).manual_seed(seed)
         self._held_out = next(iter(rows.batches(measure.held_out()[None])))
@@ -207,6 +208,7 @@ class Trainer:
         self._best_weights = _weights(model)
         self._good_weights, self._good_average = _weights(model), _weights(self.average)
         self._parameters, self._averages = list(model.parameters()), list(self.average.parameters())
+        self._buffers, self._average_buffers = _own_buffers(model), _own_buffers(self.average)
         self._optimizer = self._new_optimizer()
 
     def run(
@@ -245,6 +247,7 @@ class Trainer:
             )
         self._processes.copy_first([self._best, *self._best_weights.values()])
         self.model.load_state_dict(self._best_weights)
+        self.model.eval()
         result = self._result(self.model, history, n_rollbacks, stopped)
         _warn_if_useless(result)
         return result
@@ -271,7 +274,7 @@ class Trainer:
             for batch in self._trimmed(batches):
                 total += self._fit_in_memory(batch)
                 self._step += 1
-        self._processes.copy_first([*self._parameters, *self._averages])
+        self._processes.copy_first([*self._parameters, *self._averages, *self._buffers, *self._average_buffers])
         return self._processes.summed(total).item() / n_steps
 
     @torch.no_grad()
@@ -336,6 +339,8 @@ class Trainer:
         decay = min(config.ema, (1 + self._step) / (10 + self._step))
         move_average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         move_average(self._averages, self._parameters, self._step)
+        for average, buffer in zip(self._average_buffers, self._buffers, strict=True):
+            average.copy_(buffer)
         return row_mean.detach().mean()
 
     def _precision(self) -> AbstractContextManager[object]:
@@ -423,7 +428,7 @@ class Trainer:
         self, save: Save | None, history: list[Evaluation], n_rollbacks: int, path: str | os.PathLike[str]
     ) -> None:
         if save is not None:
-            model = copy.deepcopy(self.model)
+            model = copy.deepcopy(self.model).eval()
             model.load_state_dict(self._best_weights)
             save(model, self._result(model, history, n_rollbacks, stopped=False), path)
 
@@ -440,6 +445,11 @@ def _check_shares(config: TrainingConfig, processes: Processes) -> None:
 
 def _weights(model: TabularVAE) -> dict[str, Tensor]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def _own_buffers(model: TabularVAE) -> list[Tensor]:
+    """What layers of the user's own networks count, as batch normalisation does; no average is taken of it."""
+    return [buffer for network in model.own_networks for buffer in network.buffers()]
 
 
 def _warn_if_useless(result: TrainingResult) -> None:
