@@ -16,6 +16,7 @@ from vae_anomaly.benchmark import (
     reasons_command,
     scoring,
     serving,
+    spark,
     speed,
     streaming_command,
     thresholds_command,
@@ -197,6 +198,9 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     streamed = commands.add_parser("streaming", help="files of any size, runs that are stopped, and hostile files")
     streaming_command.add_options(streamed)
     _add_output(streamed)
+    on_spark = commands.add_parser("spark", help="scores by Spark beside the command's, and training by two processes")
+    spark.add_options(on_spark)
+    _add_output(on_spark)
     return parser
 
 
