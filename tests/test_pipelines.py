@@ -103,6 +103,15 @@ def test_other_pipelines_are_refused(other, found, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_pipeline_of_an_array_is_refused_as_files_go_by_names(tmp_path):
+    rows = np.column_stack([np.arange(200) % 5, np.arange(200) * 60.0, np.arange(200) % 7])
+    past = BehaviorFeatures("x0", "x1", "x2", windows=("1h",))
+    pipeline = make_pipeline(past, detector()).fit(rows)
+    with pytest.raises(ParameterError, match="fitted on a frame"):
+        save_pipeline(pipeline, tmp_path / "model.vaea")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_detector_by_itself_is_no_pipeline(pipeline, tmp_path):
     pipeline[-1].save(path := tmp_path / "model.vaea")
     assert stored_behavior(read_artifact(path)) is None

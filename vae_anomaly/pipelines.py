@@ -15,6 +15,7 @@ from vae_anomaly.artifact import Artifact, read_artifact, write_artifact
 from vae_anomaly.errors import ModelFileError, ParameterError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from sklearn.pipeline import Pipeline
 
     from vae_anomaly.behavior import BehaviorFeatures

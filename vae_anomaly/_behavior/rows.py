@@ -40,7 +40,8 @@ _LARGEST_AMOUNT = 1e100  # squares of larger ones would be infinite
 _WITH_OFFSET = r":[0-9]{2}(\.[0-9]+)? ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _SPACE_BEFORE_OFFSET = r" ([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _BOUNDS = (("latitude", 90.0), ("longitude", 180.0))
-_DATES, _ZONED, _SECONDS = "dates without a time zone", "dates with a time zone", "numbers of seconds"
+DATES, ZONED, SECONDS = "dates without a time zone", "dates with a time zone", "numbers of seconds"
+"""What the times of a column are."""
 
 Levels = Mapping[str, Any]
 """For each column of names its values, as text, in the order of their codes."""
@@ -206,9 +207,9 @@ def _kind_of_time(name: str, cells: Any) -> str | None:
     if cells.null_count == len(cells):
         return None
     if is_number(cells.type) or (is_text(cells.type) and reads_as_numbers(cells)):
-        return _SECONDS
+        return SECONDS
     if is_moment(cells.type):
-        return _ZONED if pa.types.is_timestamp(cells.type) and cells.type.tz is not None else _DATES
+        return ZONED if pa.types.is_timestamp(cells.type) and cells.type.tz is not None else DATES
     if not is_text(cells.type):
         raise TableError(f"Column {name!r}: expected dates or seconds, found {type_name(cells.type)}. Convert it.")
     zoned = pc.match_substring_regex(cells, _WITH_OFFSET)
@@ -218,7 +219,7 @@ def _kind_of_time(name: str, cells: Any) -> str | None:
             f"Column {name!r}, row {odd + 1}: expected times that all have a time zone, or all have none, found both, "
             f"such as {cells[odd].as_py()!r}. Write all in one form."
         )
-    return _ZONED if pc.any(zoned).as_py() else _DATES
+    return ZONED if pc.any(zoned).as_py() else DATES
 
 
 def _times(name: str, cells: Any, how: ColumnReadings) -> tuple[Any, Any]:
@@ -229,12 +230,12 @@ def _times(name: str, cells: Any, how: ColumnReadings) -> tuple[Any, Any]:
             f"Column {name!r}: expected {how.time}, as in fit, found {found}. Convert the column."
         )
     try:
-        if found == _SECONDS:
+        if found == SECONDS:
             return _of_seconds(name, cells)
         wall = read_moments(cells, how.zone)
     except UnreadableCellError as error:
         raise _unreadable(name, error) from None
-    if found != _ZONED:
+    if found != ZONED:
         return wall.cast(pa.int64()), wall
     return _instants(name, cells).cast(pa.int64()), wall
 

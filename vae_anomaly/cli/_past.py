@@ -14,6 +14,7 @@ import pyarrow as pa
 from vae_anomaly.cli._options import ERROR, Reading
 from vae_anomaly.cli._rows import check_columns, check_free
 from vae_anomaly.errors import ParameterError, TableError
+from vae_anomaly.pipelines import made_by, stored_behavior, with_features, write_with_behavior
 
 if TYPE_CHECKING:
     from vae_anomaly.artifact import Artifact
@@ -65,15 +66,15 @@ class Past:
 
     def chunks(self, stream: Stream, place: Place | None) -> Iterator[Chunk]:
         """The chunks after a place, with their features; what comes before it is remembered again, and not given."""
-        behavior, used, made = copy.copy(self.behavior), self.used, self.made
-        check_free(stream.schema.empty_table(), made)
+        behavior, used = copy.copy(self.behavior), self.used
+        check_free(stream.schema.empty_table(), self.made)
         for chunk in stream.chunks():
             seen = self.reading.for_model(chunk.table.select([n for n in chunk.table.column_names if n in used]))
             try:
                 if place is not None and chunk.end.total <= place.total:
                     behavior.partial_fit(seen)
                     continue
-                yield replace(chunk, table=with_features(chunk.table, behavior.update(seen), made))
+                yield replace(chunk, table=with_features(chunk.table, behavior, behavior.update(seen)))
             except TableError as error:
                 raise type(error)(f"{chunk.file}, in the rows from line {chunk.start.line} on: {error}") from None
         self.latest = behavior
@@ -86,8 +87,6 @@ class Past:
         OutputError
             The file exists and may not be replaced, or cannot be written.
         """
-        from vae_anomaly.pipelines import write_with_behavior
-
         if self.latest is None:  # an earlier run has scored all rows
             for _ in self.chunks(stream, None):
                 pass
@@ -98,13 +97,11 @@ class Past:
         """Rows with their features."""
         check_free(table, self.made)
         seen = self.reading.for_model(table.select([name for name in table.column_names if name in self.used]))
-        return with_features(table, copy.copy(self.behavior).update(seen), self.made)
+        return with_features(table, self.behavior, copy.copy(self.behavior).update(seen))
 
 
 def past_of(artifact: Artifact, reading: Reading) -> Past | None:
     """How rows get the features that the model of an audited file takes; None if it takes rows as they are."""
-    from vae_anomaly.pipelines import stored_behavior
-
     behavior = stored_behavior(artifact)
     return None if behavior is None else Past(behavior, reading)
 
@@ -143,20 +140,7 @@ def remembering(
         check_columns(table, unseen)
         seen = reading.for_model(table.drop_columns(list(unseen)))
         rows = behavior.update(seen) if number else behavior.fit_transform(seen)
-        yield with_features(table, rows, made_by(behavior))
-
-
-def with_features(table: pa.Table, rows: pa.Table, made: Sequence[str]) -> pa.Table:
-    """A table with the features of its rows as its last columns."""
-    for name in made:
-        table = table.append_column(name, rows[name])
-    return table
-
-
-def made_by(behavior: BehaviorFeatures) -> list[str]:
-    """The names of the features alone."""
-    read = set(behavior.feature_names_in_)
-    return [name for name in behavior.get_feature_names_out() if name not in read]
+        yield with_features(table, behavior, rows)
 
 
 def behavior_of(path: Path) -> BehaviorFeatures:

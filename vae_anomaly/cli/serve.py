@@ -44,6 +44,10 @@ def serve(
 
     POST /score and /explain; GET /model, /health, /ready, /metrics and /openapi.json. With the environment variable
     VAE_ANOMALY_API_KEY set, requests must carry that key.
+
+    Of a model that knows the past of cards, rows are set against what the file
+    remembers and against the earlier rows of their own request. Requests are not
+    remembered: score them with --update-state, daily say, and serve what it writes.
     """
     from vae_anomaly.serving import api_key_of_environment, create_app, require_extra
     from vae_anomaly.serving.limits import Limits

@@ -24,15 +24,18 @@ from vae_anomaly.serving.problems import ProblemKind, RequestError, problem_of
 from vae_anomaly.serving.rows import JSON
 from vae_anomaly.serving.served import Decided, ServedModel
 from vae_anomaly.serving.service import Service
-from vae_anomaly.serving.wanted import CellKind, WantedColumns
+from vae_anomaly.serving.wanted import CellKind
 
 _LOG = logging.getLogger(__name__)
-_DESCRIPTION = """Scores rows by a tabular variational autoencoder, in nats: higher is more anomalous.
-
-A row's score is a function of the row and the model alone, to the last bit: neither the rows that come with it nor the
-requests that are scored at the same time change it. Only a rule that decides by the batch (`threshold` of /model is
-null) looks at the rows of a request together, for `alert`. Columns that the model does not know are ignored, and named
-in the answer. A missing cell is null in JSON, empty in CSV."""
+_SCORES = "Scores rows by a tabular variational autoencoder, in nats: higher is more anomalous."
+_ALONE = """A row's score is a function of the row and the model alone, to the last bit: neither the rows that come with
+it nor the requests that are scored at the same time change it."""
+_PAST = """The model knows the past of cards. A row's score is a function, to the last bit, of the row, the model, which
+remembers rows (`past` of /model), and the earlier rows of the same request. Other requests do not change it: none is
+remembered. Rows that come before `remembered_until` are refused."""
+_REST = """Only a rule that decides by the batch (`threshold` of /model is null) looks at the rows of a request
+together, for `alert`. Columns that the model does not know are ignored, and named in the answer. A missing cell is null
+in JSON, empty in CSV."""
 _TEXTS = {
     400: "The body is not what its media type says.",
     401: "The API key is missing or another.",
@@ -172,7 +175,7 @@ def build_app(served: ServedModel, limits: Limits, key: str | None) -> FastAPI:
     app = FastAPI(
         title=f"vae-anomaly: {served.file}",
         version=__version__,
-        description=_DESCRIPTION,
+        description=f"{_SCORES}\n\n{_ALONE if served.past is None else _PAST} {_REST}",
         lifespan=lifespan,
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
@@ -188,7 +191,7 @@ def build_app(served: ServedModel, limits: Limits, key: str | None) -> FastAPI:
         dependencies=[*locks, Depends(take_place)],
         responses=refusals | _refusals(400, 408, 413, 415, 422, 503),
     )
-    document = _document(app, served.wanted, limits)
+    document = _document(app, served, limits)
 
     @app.get("/openapi.json", include_in_schema=False, dependencies=locks)
     async def openapi() -> Response:
@@ -201,10 +204,12 @@ def build_app(served: ServedModel, limits: Limits, key: str | None) -> FastAPI:
     return app
 
 
-def _document(app: FastAPI, wanted: WantedColumns, limits: Limits) -> dict[str, Any]:
+def _document(app: FastAPI, served: ServedModel, limits: Limits) -> dict[str, Any]:
     """The OpenAPI document, with the columns of the model as the form of requests."""
     document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    wanted = served.wanted
     example = {name: _EXAMPLES[kind] for name, kind in wanted.kinds.items()}
+    example |= {} if served.past is None else served.past.example()
     for path, most_rows in (("/score", limits.max_rows), ("/explain", limits.max_explained_rows)):
         operation = document["paths"][path]["post"]
         operation["requestBody"] = body_of(wanted, limits, most_rows, example)

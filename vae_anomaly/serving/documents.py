@@ -51,7 +51,10 @@ class Reason(_Document):
 
 
 class Scores(_Document):
-    """One value for each row, in the order of the request. A score does not depend on the rows that come with it."""
+    """One value for each row, in the order of the request.
+
+    A score does not depend on the rows that come with it, unless the model knows the past of cards.
+    """
 
     rows: int = Field(description="How many.")
     anomaly_score: list[float] = Field(description="In nats; higher is more anomalous.")
@@ -76,9 +79,19 @@ class ColumnCard(_Document):
     """A column that requests may have."""
 
     name: str
-    kind: str
+    kind: str = Field(description="source for a column that is judged by the features made of it.")
     dtype: str = Field(description="Of the cells in fit, as Arrow names it.")
     required: bool = Field(description="False for identifiers, which are not modelled.")
+
+
+class PastCard(_Document):
+    """What the model knows of the past of rows; no request changes it."""
+
+    entities: list[str] = Field(description="Columns whose values have a past.")
+    time: str = Field(description="The column of times; no row may come before remembered_until.")
+    remembered_until: str | None = Field(description="Latest time; UTC where the times have a zone.")
+    remembered_rows: int
+    features: list[str] = Field(description="Made of the columns of a request, and judged in their place.")
 
 
 class ModelCard(_Document):
@@ -88,6 +101,7 @@ class ModelCard(_Document):
     score_type: str
     unit: str
     columns: list[ColumnCard]
+    past: PastCard | None = Field(description="Null for a model that takes rows as they are.")
     threshold: float | None = Field(description="Rows above it alert; null if it depends on the rows of a request.")
     rule: str | None = Field(description="By which the threshold was set; null for a model that is not calibrated.")
     segment_column: str | None = Field(description="The column by whose values rows have thresholds of their own.")

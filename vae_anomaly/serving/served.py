@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from vae_anomaly._calibration_file import StoredCalibration, stored_calibration
 from vae_anomaly._segments import known_segments, thresholds_of
 from vae_anomaly.artifact import read_artifact
+from vae_anomaly.pipelines import stored_behavior
+from vae_anomaly.serving.past import ServedPast
 from vae_anomaly.serving.wanted import WantedColumns
 from vae_anomaly.table.layout import EncodedTable
 
@@ -64,6 +66,8 @@ class ServedModel:
         What a request must have.
     versions : dict of str to str
         What wrote the file.
+    past : ServedPast or None
+        What gives rows their features, if the model knows the past of cards.
     """
 
     file: str
@@ -71,6 +75,7 @@ class ServedModel:
     stored: StoredCalibration | None
     wanted: WantedColumns
     versions: dict[str, str]
+    past: ServedPast | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> ServedModel:
@@ -89,8 +94,14 @@ class ServedModel:
         column = stored.segment_column if stored is not None and stored.calibration.segments else None
         if stored is not None and column is None:
             known_segments(pa.table({}), stored.calibration.segments, column)  # refuse now what no request could change
-        wanted = WantedColumns.of(detector.schema_, column)
-        return cls(Path(path).name, detector, stored, wanted, dict(artifact.manifest["versions"]))
+        behavior = stored_behavior(artifact)
+        past = None if behavior is None else ServedPast(behavior)
+        wanted = (WantedColumns.of if past is None else past.wanted)(detector.schema_, column)
+        return cls(Path(path).name, detector, stored, wanted, dict(artifact.manifest["versions"]), past)
+
+    def prepared(self, table: pa.Table) -> pa.Table:
+        """The rows of a request with all that the detector takes: the features of their past, if it knows one."""
+        return table if self.past is None else self.past.with_features(table)
 
     def encode(self, table: pa.Table) -> EncodedTable:
         """The rows as the network reads them.
@@ -132,6 +143,19 @@ class ServedModel:
         frame = self.detector.explain(some, n_reasons, conditional=conditional)
         frame["row"] = rows[frame["row"].to_numpy()]
         return [{name: _plain(value) for name, value in line.items()} for line in frame.to_dict("records")]
+
+    def columns(self) -> list[dict[str, Any]]:
+        """The columns that requests may have, as JSON values; of a past those that features are made of."""
+        of_schema = {column.name: (str(column.kind), column.dtype) for column in self.detector.schema_.columns}
+        kinds, dtypes = self.wanted.kinds, self.wanted.dtypes
+        names = list(of_schema)
+        if self.past is not None:
+            names = [*kinds, *(name for name in of_schema if name in self.wanted.known and name not in kinds)]
+        cards = []
+        for name in names:
+            kind, dtype = of_schema[name] if name in of_schema else ("source", dtypes[name])
+            cards.append({"name": name, "kind": kind, "dtype": dtype, "required": name in kinds})
+        return cards
 
     def thresholds(self) -> dict[str, Any]:
         """What rows alert by, as JSON values."""

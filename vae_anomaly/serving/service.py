@@ -8,7 +8,7 @@ import importlib.metadata
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -142,21 +142,20 @@ class Service:
 
     def _read(self, body: bytes, content_type: str, most_rows: int) -> tuple[SentRows, EncodedTable]:
         rows = read_rows(body, content_type, self.served.wanted, most_rows)
+        rows = replace(rows, table=self.served.prepared(rows.table))
         return rows, self.served.encode(rows.table)
 
     def card(self) -> dict[str, Any]:
         """What is served, as `documents.ModelCard` has it."""
         detector, stored = self.served.detector, self.served.stored
-        columns = [
-            {"name": c.name, "kind": str(c.kind), "dtype": c.dtype, "required": c.name in self.served.wanted.modelled}
-            for c in detector.schema_.columns
-        ]
+        past = self.served.past
         written = {f"written_by_{name}": str(version) for name, version in self.served.versions.items()}
         return {
             "file": self.served.file,
             "score_type": detector.score_type,
             "unit": "nats",
-            "columns": columns,
+            "columns": self.served.columns(),
+            "past": None if past is None else past.card(),
             **self.served.thresholds(),
             "guarantee": None if stored is None else stored.calibration.guarantee.to_json(),
             "versions": {"vae_anomaly": __version__, "torch": importlib.metadata.version("torch"), **written},
