@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TailRate,
     )
     from vae_anomaly.detector import VAEDetector
+    from vae_anomaly.diagnostics import latent_activity, reconstruction_quality
     from vae_anomaly.errors import (
         CalibrationWarning,
         DeviceWarning,
@@ -81,6 +82,7 @@ _HOMES = {
         "TailRate",
     ),
     "detector": ("VAEDetector",),
+    "diagnostics": ("latent_activity", "reconstruction_quality"),
     "errors": (
         "CalibrationWarning",
         "DeviceWarning",
@@ -161,11 +163,13 @@ __all__ = [
     "alert_patterns",
     "data_parallel",
     "fetch_creditcard",
+    "latent_activity",
     "load_pipeline",
     "load_transactions",
     "make_transactions",
     "read_labelled",
     "recency_weights",
+    "reconstruction_quality",
     "save_pipeline",
     "synthetic_quality",
     "top_k_per_period",
