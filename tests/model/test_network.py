@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vae_anomaly.model.batch import Batch
-from vae_anomaly.model.network import NetworkConfig, TabularVAE
+from vae_anomaly.model.network import MemberMLP, NetworkConfig, TabularVAE
 from vae_anomaly.model.objective import Noise, iwae_log_weights, mean_elbo, posterior, training_elbo
 from vae_anomaly.table.layout import MISSING, UNSEEN, Layout, Part, PartKind
 
@@ -72,6 +72,18 @@ def test_initialisation_repeats_and_leaves_the_global_generator_alone(layout, ta
     assert torch.equal(state, torch.random.get_rng_state())
     first, second = (model.state_dict() for model in models)
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("width", [1, 5, 16, 40, 96])
+def test_scores_take_the_layer_norm_of_training(width):
+    network, generator = MemberMLP(2, (7, width, width, 3)), torch.Generator().manual_seed(1)
+    for layer in (*network.hidden, network.last):
+        layer.initialise(generator)
+        layer.bias.data.normal_(3.0, 2.0, generator=generator)
+    x = torch.randn((2, 32, 7), generator=generator) * 10
+    trained = network(x)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x), trained, rtol=1e-4, atol=1e-4)
 
 
 def test_noise_keeps_clean_rows_clean_and_hides_cells_in_proportion(table):

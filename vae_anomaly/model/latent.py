@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_anomaly.model.products import affine
+from vae_anomaly.model.products import product
 
 LANES = 16
 """Float32 numbers in the widest vector register of today's CPUs."""
@@ -87,13 +87,15 @@ class ExemplarPrior(nn.Module):
         # Around the exemplars' centre, so that the squares below do not lose the digits that tell neighbours apart.
         centre, precision = self.mu.mean(1, keepdim=True), (-self.log_var).exp()
         exemplar = self.mu - centre
-        terms = (exemplar * precision).transpose(1, 2).contiguous()
-        constant = -0.5 * (exemplar.square() * precision).sum(-1).unsqueeze(1)
+        constant = -0.5 * (exemplar.square() * precision).sum(-1, keepdim=True)
+        terms = torch.cat([exemplar * precision, constant], -1).transpose(1, 2).contiguous()
+        least = math.log(self.n_exemplars) + 0.5 * (self.log_var - 1).sum(-1)
 
         def kl(q: Posterior) -> Tensor:
-            mu = q.mu - centre
-            nearest = affine(constant, mu, terms).amax(-1)  # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v
-            spread = (mu.square() + q.log_var.exp()) * precision + self.log_var - q.log_var - 1
-            return math.log(self.n_exemplars) - nearest + 0.5 * spread.sum(-1)
+            mu, log_var = q.mu - centre, q.log_var.contiguous()
+            by_one = torch.cat([mu, mu.new_ones((*mu.shape[:-1], 1))], -1)
+            nearest = product(by_one, terms).amax(-1)  # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v
+            spread = torch.addcmul(log_var.exp(), mu, mu).mul_(precision).sub_(log_var)
+            return least - nearest + 0.5 * spread.sum(-1)
 
         return kl

@@ -65,12 +65,11 @@ class StudentT:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density, in nats per standardised unit."""
-        nu = self.dof
-        observed = ~x.isnan()
-        y = (torch.where(observed, x, self.loc) - self.loc) * torch.exp(-self.log_scale)
+        nu, log_scale = self.dof, self.log_scale.contiguous()
+        y = (x - self.loc).nan_to_num(0.0) * torch.exp(-log_scale)  # 0 where missing: a NaN would spoil the gradients
         constant: float = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)
-        log_p = constant - self.log_scale - (nu + 1) / 2 * torch.log1p(y.square() / nu)
-        return torch.where(observed, log_p, 0.0)
+        log_p = constant - log_scale - (nu + 1) / 2 * torch.log1p(y.square() / nu)
+        return log_p * (~x.isnan())
 
     def mode(self) -> Tensor:
         """The location."""

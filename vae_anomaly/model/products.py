@@ -33,10 +33,23 @@ def affine(
     >>> affine(bias, x, weight).flatten()
     tensor([3., 3., 3., 3., 3., 3.])
     """
+    return product(x, weight).add_(bias) if _is_numpys(x, weight) else torch.baddbmm(bias, x, weight)
+
+
+def product(
+    x: Float[Tensor, "members rows n_in"], weight: Float[Tensor, "members n_in n_out"]
+) -> Float[Tensor, "members rows n_out"]:
+    """Compute ``x @ weight`` of all members."""
+    return (
+        torch.from_numpy(np.matmul(x.numpy(), weight.detach().numpy()))
+        if _is_numpys(x, weight)
+        else torch.bmm(x, weight)
+    )
+
+
+def _is_numpys(x: Tensor, weight: Tensor) -> bool:
     scoring = torch.is_inference_mode_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
-    if scoring and _by_numpy(x.shape[1], x.shape[2], weight.shape[2]):
-        return torch.from_numpy(np.matmul(x.numpy(), weight.detach().numpy())).add_(bias)
-    return torch.baddbmm(bias, x, weight)
+    return scoring and _by_numpy(x.shape[1], x.shape[2], weight.shape[2])
 
 
 @cache
