@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from vae_anomaly.errors import TableError
 from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import EncodedTable
+from vae_anomaly.table.on_disk import encoded_rows
 from vae_anomaly.table.schema import Schema
 
 
@@ -29,7 +30,7 @@ def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
 
 def encoded(schema: Schema, X: Any) -> EncodedTable:
     """The rows as the model reads them, at least one."""
-    table = TableEncoder(schema, owner="VAEDetector").encode(X)
+    table = encoded_rows(TableEncoder(schema, owner="VAEDetector"), X)
     if not len(table):
         raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(schema.names)})).")
     return table

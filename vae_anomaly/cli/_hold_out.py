@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,14 +42,19 @@ class HoldOut:
         check_target(self.path, force=force)
         check_apart(self.path, files, "an input file")
 
-    def parted(self, table: pa.Table, reading: Reading, seed: int) -> tuple[pa.Table, pa.Table]:
+    def parted(self, table: pa.Table, reading: Reading, seed: int) -> tuple[Iterator[pa.Table], Iterator[pa.Table]]:
         """The rows to train on, and those held out, each in the order of the file; rows of one time stay together."""
+        import numpy as np
+
         from vae_anomaly._splits import Beside, splits
         from vae_anomaly.cli._rows import times
+        from vae_anomaly.cli._sample import where
 
         time = None if self.time is None else times(table, self.time, reading).astype("datetime64[ns]")
         (split,) = splits(self.share, None, None, table.num_rows, Beside(time), seed)
-        return table.take(split.train), table.take(split.calibration)
+        held_out = np.zeros(table.num_rows, dtype=bool)
+        held_out[split.calibration] = True
+        return where(table, ~held_out), where(table, held_out)
 
 
 def hold_out_of(share: float | None, path: Path | None, time: str | None) -> HoldOut | None:

@@ -95,11 +95,14 @@ def training_rows(
     if train_on is not None:
         if label is None:
             raise ParameterError("--train-on needs --label COL: the column that holds the value.")
-        chosen = pc.equal(as_text(table[label]), train_on)
-        table = table.filter(chosen)
-        if table.num_rows == 0:
-            raise TableError(f"Expected rows with {train_on!r} in column {label!r}, found none. Check --train-on.")
+        table = table.filter(pc.equal(as_text(table[label]), train_on))
     return table.drop_columns(excluded)
+
+
+def check_some(table: pa.Table, label: str | None, train_on: str | None) -> None:
+    """Raise a `TableError` if `training_rows` left no row."""
+    if train_on is not None and table.num_rows == 0:
+        raise TableError(f"Expected rows with {train_on!r} in column {label!r}, found none. Check --train-on.")
 
 
 def check_columns(table: pa.Table, names: Sequence[str]) -> None:

@@ -1,12 +1,108 @@
-"""As many rows as memory is to hold, drawn from files of any size."""
+"""As many rows as memory is to hold, drawn from files of any size; or all of them, kept in a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from vae_anomaly.table.on_disk import DiskFolder
+
+_ROWS_AT_ONCE = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The rows to work on.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        They.
+    n_seen, n_taken : int
+        Rows that there were, and those of them that were taken.
+    """
+
+    table: pa.Table
+    n_seen: int
+    n_taken: int
+
+
+class Keeping(Protocol):
+    """Which rows are taken, and where they are kept."""
+
+    def kept(self, tables: Iterable[pa.Table], made: Callable[[pa.Table], pa.Table] = ...) -> Kept:
+        """What is made of the rows taken, whichever tables they come in."""
+        ...
+
+
+def _as_it_is(table: pa.Table) -> pa.Table:
+    return table
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """At most so many rows, drawn by the seed, in memory.
+
+    Parameters
+    ----------
+    n_rows, seed
+        As for `sampled`.
+    """
+
+    n_rows: int
+    seed: int
+
+    def kept(self, tables: Iterable[pa.Table], made: Callable[[pa.Table], pa.Table] = _as_it_is) -> Kept:
+        """What is made of the rows taken."""
+        table, n_seen = sampled(tables, self.n_rows, self.seed)
+        return Kept(made(table), n_seen, table.num_rows)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """All rows, in files.
+
+    Parameters
+    ----------
+    folder : DiskFolder
+        For the files.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from vae_anomaly.table.on_disk import on_disk
+    >>> rows = pa.table({"n": range(1_000)})
+    >>> with on_disk(Path(tempfile.gettempdir(), "model.vaea")) as folder:
+    ...     Whole(folder).kept([rows, rows], lambda table: table.slice(1)).table.num_rows
+    1998
+    """
+
+    folder: DiskFolder
+
+    def kept(self, tables: Iterable[pa.Table], made: Callable[[pa.Table], pa.Table] = _as_it_is) -> Kept:
+        """What is made of the rows taken."""
+        n_rows: list[int] = []
+
+        def counted() -> Iterator[pa.Table]:
+            for table in tables:
+                n_rows.append(table.num_rows)
+                yield made(table)
+
+        stored = self.folder.stored(counted())
+        return Kept(stored, sum(n_rows), sum(n_rows))
+
+
+def where(table: pa.Table, chosen: NDArray[np.bool_]) -> Iterator[pa.Table]:
+    """The chosen rows of a table that may be larger than memory, some at a time."""
+    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        yield table.slice(start, _ROWS_AT_ONCE).filter(pa.array(chosen[part]))
 
 
 def sampled(tables: Iterable[pa.Table], n_rows: int, seed: int) -> tuple[pa.Table, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from vae_anomaly.behavior import BehaviorFeatures
+    from vae_anomaly.cli._sample import Keeping, Kept
     from vae_anomaly.detector import VAEDetector
 
 _COLUMNS = "Columns and rows"
 _TRAINING = "Training"
 MOST_ROWS = 2_000_000
 """Rows that a fit takes of larger files: far more than it needs, and few enough for the memory of most machines."""
+_FEWEST_ROWS = 2
 
 
 def fit(
@@ -101,14 +104,14 @@ def fit(
         ),
     ] = None,
     max_rows: Annotated[
-        int,
+        str,
         typer.Option(
-            min=2,
-            metavar="N",
-            help="Most rows to hold in memory: of more, so many are drawn by the seed, all alike.",
+            metavar="N|all",
+            help="Most rows to hold in memory: of more, so many are drawn by the seed, all alike. all trains on every"
+            " row, and keeps the rows in files beside MODEL until it is done.",
             rich_help_panel=_COLUMNS,
         ),
-    ] = MOST_ROWS,
+    ] = str(MOST_ROWS),
     contamination: Annotated[
         str,
         typer.Option(
@@ -152,7 +155,8 @@ def fit(
     reading = Reading(delimiter, encoding, decimal, no_header)
     aside = hold_out_of(hold_out, hold_out_to, time_column)
     chosen: dict[str, Any] = {"label": label, "train_on": train_on, "drop": drop or ()}
-    wishes: dict[str, Any] = {"aside": aside, "behavior": behavior, "force": force, "max_rows": max_rows}
+    wishes: dict[str, Any] = {"aside": aside, "behavior": behavior, "force": force}
+    wishes["max_rows"] = parse_max_rows(max_rows)
     summary = fit_files(files, output, settings, reading, **wishes, **chosen)
     if as_json and summary:
         emit_json(summary)
@@ -169,10 +173,12 @@ def fit_files(
     aside: HoldOut | None = None,
     behavior: Path | None = None,
     force: bool = False,
-    max_rows: int = MOST_ROWS,
+    max_rows: int | None = MOST_ROWS,
     **chosen: Any,
 ) -> dict[str, Any]:
     """Read, hold out, train, save; return what is worth knowing about it. `chosen` goes to `training_rows`.
+
+    Without `max_rows` all rows are taken, and kept in files meanwhile.
 
     Of the processes that torchrun started, the first one writes, and the others return nothing.
     """
@@ -187,20 +193,49 @@ def fit_files(
     if aside is not None:
         aside.check_target(output, files, force=force)
     seed = settings.get("random_state", 0)
-    rows, held_out, drawn = _rows_of(files, reading, aside, past, max_rows, seed, chosen)
-    from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
-    from vae_anomaly.training.parallel import data_parallel
+    with _keeping(max_rows, output, seed) as keeping:
+        rows, held_out, drawn = _rows_of(files, reading, aside, past, keeping, seed, chosen)
+        from vae_anomaly.detector import VAEDetector  # torch takes its time: wrong options and files are told before
+        from vae_anomaly.training.parallel import data_parallel
 
-    given = {name: value for name, value in settings.items() if value is not None}
-    with data_parallel(given.get("device", "auto")) as processes:
-        detector = VAEDetector(**given).fit(reading.for_model(rows))
-        if not processes.is_first:
-            return {}
-        if aside is not None and held_out is not None:
-            write_table(held_out, aside.path, force=force)
-            note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
-        _save(detector, past, output, force=force)
-    return {"model": str(output), **summarise(detector, rows), **drawn}
+        given = {name: value for name, value in settings.items() if value is not None}
+        with data_parallel(given.get("device", "auto")) as processes:
+            detector = VAEDetector(**given).fit(rows)
+            if not processes.is_first:
+                return {}
+            if aside is not None and held_out is not None:
+                write_table(held_out, aside.path, force=force)
+                note(f"{held_out.num_rows:,} rows were held out, in {aside.path}: calibrate on them")
+            _save(detector, past, output, force=force)
+        return {"model": str(output), **summarise(detector, rows), **drawn}
+
+
+def parse_max_rows(text: str) -> int | None:
+    """A number of rows, or None for ``all``.
+
+    Examples
+    --------
+    >>> parse_max_rows("1000"), parse_max_rows("all")
+    (1000, None)
+    """
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < _FEWEST_ROWS:
+        raise ParameterError(f"--max-rows must be a whole number of 2 or more, or all. Got {text!r} instead.")
+    return int(text)
+
+
+@contextmanager
+def _keeping(max_rows: int | None, output: Path, seed: int) -> Iterator[Keeping]:
+    """Where the rows are kept while the model is made."""
+    from vae_anomaly.cli._sample import Drawn, Whole
+    from vae_anomaly.table.on_disk import on_disk
+
+    if max_rows is not None:
+        yield Drawn(max_rows, seed)
+        return
+    with on_disk(output) as folder:
+        yield Whole(folder)
 
 
 def _rows_of(
@@ -208,37 +243,43 @@ def _rows_of(
     reading: Reading,
     aside: HoldOut | None,
     past: BehaviorFeatures | None,
-    max_rows: int,
+    keeping: Keeping,
     seed: int,
     chosen: dict[str, Any],
 ) -> tuple[pa.Table, pa.Table | None, dict[str, int]]:
     """The rows to train on, those held out, and how many there were if not all were taken."""
     from vae_anomaly.cli._past import remembering
-    from vae_anomaly.cli._rows import training_rows
-    from vae_anomaly.cli._sample import sampled
+    from vae_anomaly.cli._rows import check_some, training_rows
 
     tables: Iterable[pa.Table] = (chunk.table for chunk in reading.stream(files).chunks())
-    held_out, n_seen = None, 0
+    read, held_out = None, None
     if aside is not None:
-        table, n_seen = sampled(tables, max_rows, seed)
-        if past is not None and n_seen > table.num_rows:
+        read = keeping.kept(tables)
+        if past is not None and read.n_seen > read.n_taken:
             raise ParameterError(
-                f"--hold-out with --behavior takes all rows into memory: expected at most {max_rows:,} rows, found"
-                f" {n_seen:,}. Raise --max-rows, or split the files by time and leave --hold-out out."
+                f"--hold-out with --behavior takes all rows: expected at most {read.n_taken:,} (--max-rows), found"
+                f" {read.n_seen:,}. Raise --max-rows, or give --max-rows all."
             )
-        table, held_out = aside.parted(table, reading, seed)
-        tables = [table]
+        tables, apart = aside.parted(read.table, reading, seed)
+        held_out = keeping.kept(apart).table
     if past is not None:
         label = chosen.get("label")
         tables = remembering(tables, past, reading, [*chosen.get("drop", ()), *([label] if label else [])])
-    table, n_given = sampled(tables, max_rows, seed)
-    n_seen = n_seen if held_out is not None else n_given
-    n_taken = table.num_rows + (0 if held_out is None else held_out.num_rows)
-    drawn = {"rows_in_files": n_seen} if n_seen > n_taken else {}
-    if drawn:
-        note(f"the files have {n_seen:,} rows, of which {n_taken:,} were drawn by the seed (--max-rows)")
-    rows = training_rows(table, **chosen)
-    return rows if past is None else rows.select(list(past.get_feature_names_out())), held_out, drawn
+
+    def for_fit(table: pa.Table) -> pa.Table:
+        rows = reading.for_model(training_rows(table, **chosen))
+        return rows if past is None else rows.select(list(past.get_feature_names_out()))
+
+    kept = keeping.kept(tables, for_fit)
+    check_some(kept.table, chosen.get("label"), chosen.get("train_on"))
+    return kept.table, held_out, _drawn(read or kept)
+
+
+def _drawn(kept: Kept) -> dict[str, int]:
+    if kept.n_seen == kept.n_taken:
+        return {}
+    note(f"the files have {kept.n_seen:,} rows, of which {kept.n_taken:,} were drawn by the seed (--max-rows)")
+    return {"rows_in_files": kept.n_seen}
 
 
 def _save(detector: VAEDetector, past: BehaviorFeatures | None, output: Path, *, force: bool) -> None:

@@ -31,6 +31,8 @@ STEPS_AT_ONCE = 8
 STEPS_IN_TRANSIT = 64
 """Steps whose rows travel to the device together: enough to make a transfer pay, few enough to fit beside the model."""
 
+_HASHED_AT_ONCE = 1 << 16  # rows, whose columns are gone through one by one: the table may lie in a file
+
 
 @final
 class RowMeasure:
@@ -106,6 +108,11 @@ class RowMeasure:
 
 def row_hashes(table: EncodedTable, seed: int) -> NDArray[np.uint64]:
     """A 64-bit hash of each row's content (the finaliser of splitmix64, Steele, Lea & Flood 2014, over its cells)."""
+    parts = (table[start : start + _HASHED_AT_ONCE] for start in range(0, len(table), _HASHED_AT_ONCE))
+    return np.concatenate([np.empty(0, np.uint64), *(_hashes(part, seed) for part in parts)])
+
+
+def _hashes(table: EncodedTable, seed: int) -> NDArray[np.uint64]:
     state = np.full(len(table), np.uint64(seed), dtype=np.uint64)
     for block in (table.values, table.angles, table.codes):
         for column in block.T:
