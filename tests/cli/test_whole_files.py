@@ -1,4 +1,4 @@
-"""A fit on every row of a file, which lies on the disk meanwhile, is the fit on the same rows in memory, bit for bit."""
+"""A fit on every row of a file, which lies on the disk meanwhile, is the fit on the same rows in memory, to the bit."""
 
 import json
 

@@ -86,9 +86,9 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_left(tmp_path):
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")
     before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
         with pytest.raises(OutputError, match="free some space"), on_disk(tmp_path / "model.vaea") as folder:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
             folder.stored(in_parts(table(), 70))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
