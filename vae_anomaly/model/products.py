@@ -3,6 +3,9 @@
 On a CPU torch's own use the widest registers of one maker's processors only, and NumPy's OpenBLAS those of all. Where
 it does, scores take it: a tile then takes three quarters of the time. Training, which needs gradients, and other
 devices stay with torch.
+
+bfloat16, tried on a processor that has it, made a product twice as fast and a score no faster, for the casts around it,
+and moved scores by up to 0.3 nats.
 """
 
 from __future__ import annotations
