@@ -22,7 +22,10 @@ from vae_anomaly import (
     ParameterError,
     VAEDetector,
 )
+from vae_anomaly._inputs import encoded
 from vae_anomaly._params import to_json
+from vae_anomaly.cli.main import run
+from vae_anomaly.onnx import export_onnx
 
 N_HOURS = 12
 
@@ -310,3 +313,22 @@ def test_convolutions_need_numbers_that_have_an_order(frame):
 def test_a_factory_is_named_without_its_place_in_memory():
     assert to_json(Plain).endswith(":Plain")
     assert to_json(partial(Plain, width=3)).endswith(":Plain(width=3)")
+
+
+def test_the_graph_for_other_runtimes_has_the_own_network(tmp_path):
+    runtime = pytest.importorskip("onnxruntime", reason="the extra [onnx] is not installed")
+    rows = loads(300, seed=0)
+    detector = small(encoder=ConvolutionalEncoder, n_members=1).fit(rows)
+    graph, _ = export_onnx(detector, tmp_path / "own.onnx")
+    (score,) = runtime.InferenceSession(graph).run(
+        ["anomaly_score"], {"values": encoded(detector.schema_, rows).values}
+    )
+    np.testing.assert_allclose(score, detector.anomaly_score(rows), rtol=1e-4, atol=1e-4)
+
+
+def test_the_command_line_says_why_it_cannot(table, fitted, tmp_path, capsys):
+    fitted.save(tmp_path / "own.vaea")
+    with pytest.raises(SystemExit) as ended:
+        run(["inspect", str(tmp_path / "own.vaea")])
+    assert ended.value.code
+    assert "VAEDetector.load(path, encoder=...)" in " ".join(capsys.readouterr().err.split())
