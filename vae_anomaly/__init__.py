@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vae_anomaly.decision.calibration_rows import CalibrationRows
     from vae_anomaly.decision.conformal import recency_weights
     from vae_anomaly.decision.guarantee import Guarantee
+    from vae_anomaly.decision.splits import TimeOrderedSplit
     from vae_anomaly.decision.thresholds import (
         AlertBudget,
         Contamination,
@@ -70,6 +71,7 @@ _HOMES = {
     "decision.calibration_rows": ("CalibrationRows",),
     "decision.conformal": ("recency_weights",),
     "decision.guarantee": ("Guarantee",),
+    "decision.splits": ("TimeOrderedSplit",),
     "decision.thresholds": (
         "AlertBudget",
         "Contamination",
@@ -153,6 +155,7 @@ __all__ = [
     "TableError",
     "TailRate",
     "ThresholdRule",
+    "TimeOrderedSplit",
     "TrainingError",
     "TrainingWarning",
     "VAEDetector",

@@ -12,7 +12,7 @@ import pytest
 from vae_anomaly.benchmark import __main__ as command
 from vae_anomaly.benchmark.environment import environment
 from vae_anomaly.benchmark.payment_suites import FEATURES, card_time, handbook_7
-from vae_anomaly.benchmark.payments import LOOKS, PAYMENT_METRICS, Payments, amount_recall_per_day
+from vae_anomaly.benchmark.payments import LOOKS, PAYMENT_METRICS, Payments
 from vae_anomaly.benchmark.quality import contestants, run_quality
 from vae_anomaly.benchmark.rows import prepare
 from vae_anomaly.benchmark.suites import SUITES
@@ -59,19 +59,6 @@ def test_only_the_calendar_decides():
     assert set(days[split.train].astype("datetime64[M]").astype(str)) == {"2019-05", "2019-06", "2019-07"}
     assert set(days[split.test].astype("datetime64[M]").astype(str)) == {"2019-09", "2019-10"}
     assert len(split.train) + len(split.test) == 184 - 31
-
-
-def test_daily_recall_is_that_of_each_day_weighted_by_what_it_lost():
-    drawn, y = payments()
-    score = np.random.default_rng(3).random(len(y))
-    days, lost = np.unique(drawn.day), np.where(y == 1, drawn.amount, 0)
-    found = 0.0
-    for day in days:
-        rows = np.flatnonzero(drawn.day == day)
-        found += lost[rows[np.argsort(-score[rows])[:30]]].sum()
-    recall = amount_recall_per_day(y, score, drawn.day, drawn.amount, 30)
-    assert recall == pytest.approx(found / lost.sum())
-    assert amount_recall_per_day(y, score, drawn.day, drawn.amount, len(y)) == pytest.approx(1)
 
 
 def test_the_perfect_score_finds_every_fraud_of_a_day():

@@ -212,6 +212,10 @@ def test_evaluate_agrees_with_scikit_learn(folder, tmp_path, capsys):
     assert result["budget"] == 30
     assert result["amount_recall_at_budget"] is not None
     assert result["precision_at_k_per_day"] is not None
+    assert result["amount_recall_at_k_per_day"].keys() == {"5"}
+    assert call(*ask, "--card-column=customer_id") == 2
+    assert call(*ask, "--card-column=customer_id", "--time-column=timestamp") == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["card_precision_at_k"]["5"] <= 1
     for sort in ("--positive=1", "--negative=0"):
         assert call(*ask, sort) == 0
         assert json.loads(capsys.readouterr().out)["roc_auc"] == result["roc_auc"]

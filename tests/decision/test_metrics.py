@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vae_anomaly.decision.evaluation import evaluate_scores
 from vae_anomaly.decision.metrics import (
     amount_recall_at_budget,
+    amount_recall_at_k_per_day,
     average_precision,
     card_precision_at_k,
-    evaluate_scores,
     precision_at_k,
     precision_at_k_per_day,
     prevalence_weights,
@@ -40,6 +41,7 @@ METRICS = {
     "recall_at_budget": lambda y, s: recall_at_budget(y, s, 0.1),
     "amount_recall_at_budget": lambda y, s: amount_recall_at_budget(y, s, AMOUNT[: len(y)], 37),
     "precision_at_k_per_day": lambda y, s: precision_at_k_per_day(y, s, DAY[: len(y)], 5).mean,
+    "amount_recall_at_k_per_day": lambda y, s: amount_recall_at_k_per_day(y, s, DAY[: len(y)], AMOUNT[: len(y)], 5),
     "card_precision_at_k": lambda y, s: card_precision_at_k(y, s, DAY[: len(y)], CARD[: len(y)], 3).mean,
 }
 every_metric = pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
@@ -264,11 +266,23 @@ def test_frames_lists_and_booleans_say_the_same():
     assert average_precision(Y.tolist(), SCORE.tolist()) == expected
 
 
+def test_daily_recall_of_amounts_is_that_of_each_day_weighted_by_what_it_lost():
+    score, lost = RNG.random(N), np.where(Y, AMOUNT, 0)
+    found = 0.0
+    for day in range(7):
+        rows = np.flatnonzero(np.equal(DAY, day))
+        found += lost[rows[np.argsort(-score[rows])[:4]]].sum()
+    assert amount_recall_at_k_per_day(Y, score, DAY, AMOUNT, 4) == pytest.approx(found / lost.sum())
+    assert amount_recall_at_k_per_day(Y, score, DAY, AMOUNT, N) == pytest.approx(1)
+    one_day = amount_recall_at_k_per_day(Y, SCORE, np.zeros(N), AMOUNT, 20)
+    assert one_day == pytest.approx(amount_recall_at_budget(Y, SCORE, AMOUNT, 20))
+
+
 # The report
 
 
 def test_the_report_holds_what_the_metrics_say():
-    report = evaluate_scores(Y, SCORE, ks=(5, 20), budget=0.1, prevalence=0.01, amount=AMOUNT, day=DAY)
+    report = evaluate_scores(Y, SCORE, ks=(5, 20), budget=0.1, prevalence=0.01, amount=AMOUNT, day=DAY, card=CARD)
     assert (report.n_rows, report.n_positives, report.budget) == (N, Y.sum(), 30)
     assert report.roc_auc == roc_auc(Y, SCORE)
     assert report.average_precision == average_precision(Y, SCORE)
@@ -277,6 +291,8 @@ def test_the_report_holds_what_the_metrics_say():
         assert report.precision_at_k[k] == precision_at_k(Y, SCORE, k)
         assert report.lift_at_k[k] == pytest.approx(report.precision_at_k[k] / Y.mean())
         assert report.precision_at_k_per_day[k] == precision_at_k_per_day(Y, SCORE, DAY, k).mean
+        assert report.card_precision_at_k[k] == card_precision_at_k(Y, SCORE, DAY, CARD, k).mean
+        assert report.amount_recall_at_k_per_day[k] == amount_recall_at_k_per_day(Y, SCORE, DAY, AMOUNT, k)
     assert report.recall_at_budget == recall_at_budget(Y, SCORE, 30)
     assert report.amount_recall_at_budget == amount_recall_at_budget(Y, SCORE, AMOUNT, 30)
 
@@ -285,6 +301,9 @@ def test_what_is_not_given_is_not_reported():
     report = evaluate_scores(Y, SCORE)
     assert report.average_precision_at_prevalence is report.amount_recall_at_budget is None
     assert report.precision_at_k_per_day is report.assumed_prevalence is None
+    assert report.amount_recall_at_k_per_day is report.card_precision_at_k is None
+    with pytest.raises(ParameterError, match="'day' parameter of evaluate_scores must be given with 'card'"):
+        evaluate_scores(Y, SCORE, card=CARD)
 
 
 def test_the_report_is_json():

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
+from vae_anomaly._durations import Duration, microseconds
 from vae_anomaly._params import Instance, Number, OneOf, Several, check_params
 from vae_anomaly.errors import ParameterError
 
@@ -22,22 +21,6 @@ SMALL = tuple(name for name in ALL if name not in _LEFT_OUT)
 """What a likelihood gains by; `BehaviorFeatures` says how that was found."""
 
 _SETS = {"small": SMALL, "all": ALL}
-
-
-class Duration:
-    """A time above 0, as pandas writes it."""
-
-    def allows(self, value: Any) -> bool:
-        """Whether `value` is the text of a time above 0."""
-        if not isinstance(value, str):
-            return False
-        try:
-            return microseconds(value) > 0
-        except (ValueError, OverflowError):
-            return False
-
-    def __str__(self) -> str:
-        return "a time above 0 such as '90min', '1h' or '7D'"
 
 
 _NAME = Instance((str,), "the name of a column")
@@ -147,17 +130,6 @@ class Spec:
     def keys_of(self, entity: str) -> tuple[str, ...]:
         """The keys of one entity column: all but itself."""
         return tuple(key for key in self.keys if key != entity)
-
-
-def microseconds(duration: str | None) -> int:
-    """Length of a time; none is 0.
-
-    Examples
-    --------
-    >>> microseconds("1h"), microseconds(None)
-    (3600000000, 0)
-    """
-    return 0 if duration is None else int(pd.Timedelta(duration) // pd.Timedelta(microseconds=1))
 
 
 def _several(names: str | tuple[str, ...] | list[str]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def measure_peer(
     TableError
         If a column is not there.
     """
-    from vae_anomaly.decision.metrics import evaluate_scores
+    from vae_anomaly.decision.evaluation import evaluate_scores
 
     start = perf_counter()
     rows = read_rows(path, header=header)

@@ -11,7 +11,7 @@ from vae_anomaly.benchmark.payments import Payments
 from vae_anomaly.benchmark.protocol import DataSet, Integers, Split, Suite, by_time, one_file
 from vae_anomaly.benchmark.reading import check_columns, checked, read_labelled
 
-WEEK = 7
+WEEK = "7D"
 TRAINING = ("2019-05-01", "2019-08-01")
 TESTING = ("2019-09-01", "2019-11-01")
 """First day, and the first day after. What lies between is for calibration, which no detector here needs."""
@@ -45,12 +45,12 @@ def handbook_7(payments: Payments, y: Integers) -> Split:
     >>> split.train.tolist(), split.test.tolist()  # card 2 is known when the tests begin
     ([0, 1], [2])
     """
-    day, card = payments.day - payments.day.min(), payments.card
-    test = np.zeros(len(day), dtype=bool)
-    for today in range(2 * WEEK, 3 * WEEK):
-        known = card[(y == 1) & (day < today - WEEK)]
-        test |= (day == today) & ~np.isin(card, known)
-    return Split(np.flatnonzero(day < WEEK), np.flatnonzero(test))
+    from vae_anomaly.decision.splits import TimeOrderedSplit, known_cards
+
+    day = np.datetime64("2018-07-11") + (payments.day - payments.day.min()).astype("timedelta64[D]")
+    weeks = TimeOrderedSplit(1, train_size=WEEK, delay=WEEK, test_size=WEEK, end=day.min() + 21)
+    ((train, test),) = weeks.split(day, groups=day)
+    return Split(train, test[~known_cards(y, day, payments.card, delay=WEEK)[test]])
 
 
 def card_time(payments: Payments, y: Integers) -> Split:

@@ -53,7 +53,7 @@ class Payments:
         -------
         dict of str to float
             Precision of the `LOOKS` highest payments, and of the `LOOKS` highest cards, of each day, means over the
-            days; and `amount_recall_per_day`.
+            days; and the share of all that is lost to fraud which `LOOKS` payments a day find.
 
         Examples
         --------
@@ -61,44 +61,15 @@ class Payments:
         >>> payments.figures(np.array([0, 1, 1]), np.array([0.1, 0.9, 0.5]))["card_precision_at_100"]
         0.01
         """
-        from vae_anomaly.decision.metrics import card_precision_at_k, precision_at_k_per_day
+        from vae_anomaly.decision.metrics import (
+            amount_recall_at_k_per_day,
+            card_precision_at_k,
+            precision_at_k_per_day,
+        )
 
         found = (
             precision_at_k_per_day(y, score, self.day, LOOKS).mean,
             card_precision_at_k(y, score, self.day, self.card, LOOKS).mean,
-            amount_recall_per_day(y, score, self.day, self.amount, LOOKS),
+            amount_recall_at_k_per_day(y, score, self.day, self.amount, LOOKS),
         )
         return dict(zip(PAYMENT_METRICS, found, strict=True))
-
-
-def amount_recall_per_day(y: Integers, score: Floats, day: NDArray[Any], amount: Floats, budget: int) -> float:
-    """Share of all that is lost to fraud which a number of alerts each day finds.
-
-    Parameters
-    ----------
-    y, score, day, amount : ndarray of shape (n_rows,)
-        As in `vae_anomaly.decision.metrics`.
-    budget : int
-        Alerts a day.
-
-    Returns
-    -------
-    float
-        Expected share, ties at the cut of a day broken at random.
-
-    Examples
-    --------
-    >>> y, score, day = np.array([1, 0, 1, 1]), np.array([0.9, 0.2, 0.3, 0.4]), np.array([0, 0, 1, 1])
-    >>> amount_recall_per_day(y, score, day, np.array([30.0, 5.0, 60.0, 10.0]), budget=1)
-    0.4
-    """
-    from vae_anomaly.decision.metrics import amount_recall_at_budget
-
-    lost = np.where(y == 1, amount, 0.0)
-    found = 0.0
-    for one in np.unique(day):
-        today = day == one
-        if lost[today].any():  # a share of nothing is no share
-            share = amount_recall_at_budget(y[today], score[today], amount[today], budget)
-            found += share * float(lost[today].sum())
-    return found / float(lost.sum())

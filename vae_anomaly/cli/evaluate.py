@@ -62,6 +62,15 @@ def evaluate(
         str | None,
         typer.Option(metavar="COL", help="Amounts: adds recall weighted by them.", rich_help_panel=_METRICS),
     ] = None,
+    card_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COL",
+            help="Cards, or customers: adds the share of compromised ones among K that are checked a day (with"
+            " --time-column).",
+            rich_help_panel=_METRICS,
+        ),
+    ] = None,
     device: Device = "auto",
     delimiter: Delimiter = None,
     encoding: Encoding = "utf-8",
@@ -72,6 +81,8 @@ def evaluate(
     """Score labelled rows and say how well the scores find the anomalies."""
     if positive is not None and negative is not None:
         raise ParameterError("--positive and --negative say the same thing twice: give one of them.")
+    if card_column is not None and time_column is None:
+        raise ParameterError("--card-column needs --time-column COL: cards are checked each day. Give it too.")
     from vae_anomaly.cli.score import score_files
 
     reading = Reading(delimiter, encoding, decimal, no_header)
@@ -84,7 +95,7 @@ def evaluate(
         reading,
         label,
         sort={"positive": positive, "negative": negative},
-        columns={"day": time_column, "amount": amount_column},
+        columns={"day": time_column, "amount": amount_column, "card": card_column},
         ks=tuple(at or KS),
         budget=budget,
         prevalence=prevalence,
@@ -108,10 +119,10 @@ def measure(
     prevalence: float | None = None,
 ) -> dict[str, Any]:
     """The metrics of scored rows against their labels."""
-    from vae_anomaly.cli._rows import days, labels, numbers
-    from vae_anomaly.decision.metrics import evaluate_scores
+    from vae_anomaly.cli._rows import days, labels, numbers, segments
+    from vae_anomaly.decision.evaluation import evaluate_scores
 
-    day, amount = columns["day"], columns["amount"]
+    day, amount, card = columns["day"], columns["amount"], columns.get("card")
     report = evaluate_scores(
         labels(scored.table, label, **sort),
         scored.score,
@@ -120,6 +131,7 @@ def measure(
         prevalence=prevalence,
         day=days(scored.table, day, reading) if day else None,
         amount=numbers(scored.table, amount, reading) if amount else None,
+        card=segments(scored.table, card) if card else None,
     )
     return dict(report.to_json())
 

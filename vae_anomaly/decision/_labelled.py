@@ -133,8 +133,8 @@ def as_numbers(name: str, values: ArrayLike, n_rows: int | None = None) -> Float
 def as_groups(name: str, values: ArrayLike, n_rows: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """The distinct values in order, and which of them each row has."""
     column = _column(name, values, n_rows)
-    try:
-        if (column != column).any():  # NaN and NaT differ from themselves
+    try:  # NaN and NaT differ from themselves
+        if (column != column).any() or (column.dtype == object and any(cell is None for cell in column)):
             raise TypeError("a missing value")
         distinct, place = np.unique(column, return_inverse=True)
     except TypeError as error:

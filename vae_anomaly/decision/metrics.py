@@ -11,8 +11,7 @@ one that is left unused finds nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -184,7 +183,7 @@ def recall_at_budget(y: ArrayLike, score: ArrayLike, budget: int | float) -> flo
     0.5
     """
     labels, scores = labelled_scores(y, score)
-    alerts = _alerts("recall_at_budget", budget, len(labels))
+    alerts = alerts_of("recall_at_budget", budget, len(labels))
     return _top_sum(labels, scores, alerts) / count_frauds(labels, "recall")
 
 
@@ -214,7 +213,7 @@ def amount_recall_at_budget(y: ArrayLike, score: ArrayLike, amount: ArrayLike, b
     0.75
     """
     labels, scores = labelled_scores(y, score)
-    alerts = _alerts("amount_recall_at_budget", budget, len(labels))
+    alerts = alerts_of("amount_recall_at_budget", budget, len(labels))
     lost = fraud_amounts(labels, amount)
     return _top_sum(lost, scores, alerts) / float(lost.sum())
 
@@ -272,6 +271,38 @@ def precision_at_k_per_day(y: ArrayLike, score: ArrayLike, day: ArrayLike, k: in
     check_params("precision_at_k_per_day", {"k": k}, _K)
     days, rows_of_day = rows_by_day(day, len(labels))
     return DailyPrecision(days, np.array([_top_sum(labels[rows], scores[rows], k) / k for rows in rows_of_day]))
+
+
+def amount_recall_at_k_per_day(y: ArrayLike, score: ArrayLike, day: ArrayLike, amount: ArrayLike, k: int) -> float:
+    """Share of the fraudulent amount that a team finds which can look at k transactions a day.
+
+    Parameters
+    ----------
+    y, score, day, k
+        As in `precision_at_k_per_day`, with at least one fraud.
+    amount : array of shape (n_rows,)
+        As in `amount_recall_at_budget`.
+
+    Returns
+    -------
+    float
+        Of the amounts of all days together; expected share, ties at the cut of a day broken at random.
+
+    Raises
+    ------
+    TableError, ParameterError
+        As in `precision_at_k_per_day` and `amount_recall_at_budget`.
+
+    Examples
+    --------
+    >>> amount_recall_at_k_per_day([1, 0, 1, 1], [9.0, 2.0, 3.0, 4.0], [0, 0, 1, 1], [30.0, 5.0, 60.0, 10.0], k=1)
+    0.4
+    """
+    labels, scores = labelled_scores(y, score)
+    check_params("amount_recall_at_k_per_day", {"k": k}, _K)
+    lost = fraud_amounts(labels, amount)
+    _, rows_of_day = rows_by_day(day, len(labels))
+    return sum(_top_sum(lost[rows], scores[rows], k) for rows in rows_of_day) / float(lost.sum())
 
 
 def card_precision_at_k(y: ArrayLike, score: ArrayLike, day: ArrayLike, card: ArrayLike, k: int) -> DailyPrecision:
@@ -369,117 +400,6 @@ def prevalence_weights(y: ArrayLike, prevalence: float) -> Floats:
     return np.where(labels, 1.0, of_normal)
 
 
-@dataclass(frozen=True)
-class DetectionReport:
-    """How well scores find the frauds of a table.
-
-    Parameters
-    ----------
-    n_rows, n_positives : int
-        Rows, and frauds among them.
-    roc_auc, average_precision : float
-        Over all rows as they are.
-    assumed_prevalence, average_precision_at_prevalence : float or None
-        The true share of frauds, if one was given, and average precision with normal rows weighted to it.
-    precision_at_k, lift_at_k : dict of int to float
-        Share of frauds in the top k, and how many times the table's own share that is.
-    budget, recall_at_budget : int, float
-        Alerts in all, and the share of the frauds that are found within them.
-    amount_recall_at_budget : float or None
-        Share of the fraudulent amount, if amounts were given.
-    precision_at_k_per_day : dict of int to float or None
-        Mean over the days of each day's share, if days were given.
-    """
-
-    n_rows: int
-    n_positives: int
-    roc_auc: float
-    average_precision: float
-    assumed_prevalence: float | None
-    average_precision_at_prevalence: float | None
-    precision_at_k: dict[int, float]
-    lift_at_k: dict[int, float]
-    budget: int
-    recall_at_budget: float
-    amount_recall_at_budget: float | None
-    precision_at_k_per_day: dict[int, float] | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields as JSON values; the k are keys, so they become text."""
-        return {
-            name: {str(k): figure for k, figure in value.items()} if isinstance(value, dict) else value
-            for name, value in asdict(self).items()
-        }
-
-
-def evaluate_scores(
-    y: ArrayLike,
-    score: ArrayLike,
-    *,
-    ks: Sequence[int] = (10, 50, 100),
-    budget: int | float = 100,
-    prevalence: float | None = None,
-    amount: ArrayLike | None = None,
-    day: ArrayLike | None = None,
-) -> DetectionReport:
-    """Everything that one labelled table says about its scores.
-
-    Parameters
-    ----------
-    y, score
-        As in `average_precision`.
-    ks : sequence of int
-        Of which top k to give the precision and lift.
-    budget : int or float
-        Alerts in all, or a share of the rows, as in `recall_at_budget`.
-    prevalence : float, optional
-        The true share of frauds, if the table was enriched.
-    amount : array of shape (n_rows,), optional
-        As in `amount_recall_at_budget`.
-    day : array of shape (n_rows,), optional
-        As in `precision_at_k_per_day`.
-
-    Returns
-    -------
-    DetectionReport
-        The figures.
-
-    Raises
-    ------
-    TableError, ParameterError
-        As in each of the metrics.
-
-    Examples
-    --------
-    >>> report = evaluate_scores([1, 0, 1, 0, 0], [9.0, 7.0, 8.0, 1.0, 2.0], ks=(1, 2), budget=1)
-    >>> report.roc_auc, report.precision_at_k, report.lift_at_k, report.recall_at_budget
-    (1.0, {1: 1.0, 2: 1.0}, {1: 2.5, 2: 2.5}, 0.5)
-    """
-    labels, scores = labelled_scores(y, score)
-    check_both_classes(labels, "An evaluation")
-    alerts = _alerts("evaluate_scores", budget, len(labels))
-    precision = {int(k): precision_at_k(labels, scores, k) for k in ks}
-    at_prevalence = daily = None
-    if prevalence is not None:
-        at_prevalence = average_precision(labels, scores, sample_weight=prevalence_weights(labels, prevalence))
-    if day is not None:
-        daily = {int(k): precision_at_k_per_day(labels, scores, day, k).mean for k in ks}
-    return DetectionReport(
-        n_rows=len(labels),
-        n_positives=int(labels.sum()),
-        roc_auc=roc_auc(labels, scores),
-        average_precision=average_precision(labels, scores),
-        assumed_prevalence=None if prevalence is None else float(prevalence),
-        average_precision_at_prevalence=at_prevalence,
-        precision_at_k=precision,
-        lift_at_k={k: value / float(labels.mean()) for k, value in precision.items()},
-        budget=alerts,
-        recall_at_budget=recall_at_budget(labels, scores, alerts),
-        amount_recall_at_budget=None if amount is None else amount_recall_at_budget(labels, scores, amount, alerts),
-        precision_at_k_per_day=daily,
-    )
-
-
 def _top_sum(values: Floats | Booleans, scores: Floats, k: int) -> float:
     """Expected sum of `values` over the k highest scores, ties at the cut broken at random."""
     if k >= len(scores):
@@ -495,6 +415,7 @@ def _ranks(scores: Floats) -> NDArray[np.intp]:
     return np.unique(scores, return_inverse=True)[1]
 
 
-def _alerts(owner: str, budget: int | float, n_rows: int) -> int:
+def alerts_of(owner: str, budget: int | float, n_rows: int) -> int:
+    """How many alerts a budget of `owner` is; a share is rounded, and at least one."""
     check_params(owner, {"budget": budget}, {"budget": (_COUNT, _SHARE)})
     return int(budget) if _COUNT.allows(budget) else max(1, round(float(budget) * n_rows))
