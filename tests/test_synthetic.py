@@ -71,7 +71,7 @@ def test_fresh_rows_of_the_same_source_are_perfect(perfect):
 
 
 def test_rows_that_have_lost_what_goes_with_what_are_told_and_teach_nothing(perfect, loose):
-    assert loose.detection.roc_auc > 0.9
+    assert loose.detection.roc_auc > 0.8
     assert loose.columns["distance"].max() < 0.12  # each column by itself is as good as before
     assert loose.pairs["difference"].mean() > 2 * perfect.pairs["difference"].mean()
     guessing = loose.usefulness.share_held_out

@@ -19,6 +19,7 @@ from vae_anomaly.benchmark import (
     spark,
     speed,
     streaming_command,
+    synthetic,
     thresholds_command,
 )
 from vae_anomaly.benchmark.bars import MEMORY_ROWS, bars
@@ -201,6 +202,10 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     on_spark = commands.add_parser("spark", help="scores by Spark beside the command's, and training by two processes")
     spark.add_options(on_spark)
     _add_output(on_spark)
+    sampled = commands.add_parser("synthetic", help="how good sampled rows are, beside a peer's and real ones")
+    synthetic.add_options(sampled)
+    sampled.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(sampled)
     return parser
 
 

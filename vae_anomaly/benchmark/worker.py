@@ -49,6 +49,12 @@ def _peak() -> dict[str, Any]:
     return peak()
 
 
+def _synthetic(**options: Any) -> dict[str, Any]:
+    from vae_anomaly.benchmark.synthesizers import measure_synthetic
+
+    return measure_synthetic(**options)
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "echo": _echo,
     "speed": _speed,
@@ -57,6 +63,7 @@ TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "copy": _copy,
     "scoring": _scoring,
     "peak": _peak,
+    "synthetic": _synthetic,
 }
 
 

@@ -217,9 +217,9 @@ def synthetic_quality(
     -----
     The classifier of the two-sample test (Lopez-Paz & Oquab 2017) is scikit-learn's histogram gradient boosting at its
     defaults, cross-validated in 5 folds on as many synthetic as real rows. It sees single cells and what goes with
-    what, so that 0.5 is more than columns and pairs that fit; it does not see that rows are copies, which `privacy`
-    does (distance to closest record). Those figures find copying, and are no proof that nothing can be learnt of a
-    person.
+    what, so that 0.5 is more than columns and pairs that fit. Where rows are copies it falls far below 0.5: it has
+    learnt the twin of each row as one of the other sort. What finds copying, and rows that nearly are, is `privacy`
+    (distance to closest record), which is no proof that nothing can be learnt of a person.
 
     With no held-out rows, distances are measured beside those of each real row to the other real ones, which are as far
     from each other as fresh rows of the same source would be.

@@ -28,7 +28,8 @@ class Detection:
     Parameters
     ----------
     roc_auc : float
-        Mean over the folds of a cross-validation; 0.5 where they cannot be told apart, 1 where all can.
+        Mean over the folds of a cross-validation; 0.5 where they cannot be told apart, 1 where all can, and far below
+        0.5 where they are copies.
     standard_error : float
         Of that mean, from the spread over the folds.
     n_rows : int
