@@ -279,3 +279,14 @@ def test_learning_on_renews_what_is_usual():
     before = detector.usual_["conditional"].quantiles
     detector.partial_fit(correlated(600, seed=0) * 3)
     assert not np.array_equal(detector.usual_["conditional"].quantiles, before)
+
+
+@pytest.mark.parametrize("n_reasons", [2, None])
+@pytest.mark.parametrize("score_type", ["elbo", "iwae"])
+def test_on_a_quiet_day_there_are_no_reasons(score_type, n_reasons):
+    detector = of_payments(score_type, known=True)
+    for rows in (payments(), pl.from_pandas(payments())):
+        none, some = (detector.explain(rows[:n_rows], n_reasons) for n_rows in (0, 3))
+        pd.testing.assert_frame_equal(none, some.head(0))
+    with pytest.raises(SchemaMismatchError):
+        detector.explain(payments().head(0).drop(columns="amount"))

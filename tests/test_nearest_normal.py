@@ -19,6 +19,7 @@ from vae_anomaly import (
     Contamination,
     DiscoveryRate,
     ParameterError,
+    SchemaMismatchError,
     TableError,
     VaeAnomalyWarning,
     VAEDetector,
@@ -463,10 +464,21 @@ def test_parameters_are_checked(given, message):
         detector_of(correlated).nearest_normal(correlated(3, 0), **given)
 
 
+def test_on_a_quiet_day_nothing_is_to_change():
+    detector = detector_of(correlated)
+    rows = correlated(300, 0)
+    some = detector.nearest_normal(rows)
+    none, unchanged = detector.nearest_normal(rows.head(0), return_rows=True)
+    pd.testing.assert_frame_equal(none, some.head(0))
+    pd.testing.assert_frame_equal(unchanged, rows.head(0))
+    calibrated = CalibratedDetector(detector, Contamination(0.1), cv="prefit").fit(rows)
+    pd.testing.assert_frame_equal(calibrated.nearest_normal(rows.head(0), groups=[]), some.head(0))
+    with pytest.raises(SchemaMismatchError):
+        detector.nearest_normal(rows.head(0).drop(columns=rows.columns[0]))
+
+
 def test_rows_are_checked():
     detector = detector_of(correlated)
-    with pytest.raises(TableError, match="at least one row"):
-        detector.nearest_normal(correlated(3, 0).head(0))
     with pytest.raises(TableError, match=r"one number for each of the 3 rows\. Found 2"):
         detector.nearest_normal(correlated(3, 0), threshold=[1.0, 2.0])
     with pytest.raises(NotFittedError):

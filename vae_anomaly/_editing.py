@@ -81,8 +81,8 @@ class Editor:
     X: Any
 
     def rows(self) -> Rows:
-        """The rows of the table, at least one."""
-        table = encoded(self.schema, self.X)
+        """The rows of the table."""
+        table = encoded(self.schema, self.X, at_least=0)
         cells = [column.read(cells) for column, cells in zip(self.columns, self._cells, strict=True)]
         return Rows(table, np.column_stack(cells))
 

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._expecting import Expected, expected, number_edges
+from vae_anomaly._inputs import encoded, validated
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly._telling import AS_EXPECTED, HIGH, NEVER_SEEN, TOO_HIGH, TOO_LOW, UNUSUAL, of_gap, sentence
 from vae_anomaly._usual import CONDITIONAL, PLAIN
@@ -20,7 +22,7 @@ from vae_anomaly.decision.reasons import Reasons, Terms, reasons
 from vae_anomaly.model.explaining import Outlook, conditional_surprisals, outlooks, present_cells
 from vae_anomaly.model.scoring import Surprisals
 from vae_anomaly.table.frames import as_table
-from vae_anomaly.table.layout import UNSEEN, EncodedTable
+from vae_anomaly.table.layout import MISSING, UNSEEN, EncodedTable, Layout
 from vae_anomaly.training.device import exact_products
 
 _RULES = {
@@ -43,7 +45,7 @@ class Explained:
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Rows with the columns of `fit`, such as those that alert.
+            Rows with the columns of `fit`, such as those that alert. Of no rows there are no reasons.
         n_reasons : int or None, default=5
             Most reasons of a row; where there are fewer columns, these. None gives all columns, and a line for each
             term of the score that belongs to no column: the shares then add up to `anomaly_score`.
@@ -116,22 +118,30 @@ class Explained:
         True
         """
         check_params("VAEDetector.explain", {"n_reasons": n_reasons, "conditional": conditional}, _RULES)
-        table = self._encode(X)
-        return _explained(self, self._validated(X, reset=False), table, n_reasons, conditional)
+        check_is_fitted(self, "offset_")
+        X = validated(self, X, reset=False, at_least=0)
+        return _explained(self, X, encoded(self.schema_, X, at_least=0), n_reasons, conditional)
 
 
 def _explained(detector: Any, X: Any, table: EncodedTable, n_reasons: int | None, conditional: bool) -> pd.DataFrame:
-    """The lines of all rows, some rows at a time."""
+    """The lines of all rows, some rows at a time; of no rows, those that a row without cells has, none of them kept."""
     n_columns = max(1, len(detector.schema_.modelled))
     step = max(1, _CELLS_AT_ONCE // min(n_reasons or n_columns, n_columns))
     pieces = []
-    for start in range(0, len(table), step):
-        why = _Why.of_rows(detector, table[start : start + step], n_reasons, conditional)
+    rows = table if len(table) else _without_cells(detector.schema_.layout())
+    for start in range(0, len(rows), step):
+        why = _Why.of_rows(detector, rows[start : start + step], n_reasons, conditional)
         pieces.append(_lines(why, _observed(detector, X, why, start), start, whole=n_reasons is None))
-    frame = pd.concat(pieces, ignore_index=True)
+    frame = pd.concat(pieces, ignore_index=True)[: None if len(table) else 0]
     if isinstance(X, pd.DataFrame):
         frame.insert(1, "index", X.index.take(frame["row"].to_numpy()))
     return frame
+
+
+def _without_cells(layout: Layout) -> EncodedTable:
+    """One row, all of it missing."""
+    values, angles = (np.full((1, n), np.nan, dtype=np.float32) for n in (layout.n_values, layout.n_angles))
+    return EncodedTable(values, angles, np.full((1, layout.n_codes), MISSING, dtype=np.int32))
 
 
 def score_terms(detector: Any, table: EncodedTable, *, whole: bool) -> tuple[Surprisals, Terms]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from vae_anomaly._wishes import in_memory
 from vae_anomaly.decision.calibration import BatchRule, Calibration
 from vae_anomaly.errors import ParameterError
 
@@ -104,7 +106,9 @@ class ExplainedByEstimator:
                 "rows alert or not as the batch that they come in has it. Recalibrate with a rule that sets a "
                 "threshold, such as FalseAlarmRate(0.01), or give one: estimator_.nearest_normal(X, threshold=...)."
             )
-        thresholds = self.calibration_.thresholds(detector.anomaly_score(X), groups)
+        X = in_memory(X)
+        scores = detector.anomaly_score(X) if _num_samples(X) else np.zeros(0)
+        thresholds = self.calibration_.thresholds(scores, groups)
         return detector.nearest_normal(X, fixed=fixed, threshold=thresholds, return_rows=return_rows)
 
     def _explaining(self, method: str) -> VAEDetector:

@@ -18,20 +18,24 @@ from vae_anomaly.table.on_disk import encoded_rows
 from vae_anomaly.table.schema import Schema
 
 
-def validated(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """A frame as it is, anything else as a checked array; scikit-learn's own messages where they are known."""
+def validated(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> Any:
+    """A frame as it is, anything else as a checked array of so many rows; scikit-learn's own messages as it has them.
+
+    Whatever has one answer for each row needs a row. What lists the answers of some rows (`explain`, `nearest_normal`)
+    takes no rows, and has nothing to list: on a quiet day none alerts.
+    """
     named = not reset and hasattr(estimator, "feature_names_in_")
     if nw.dependencies.is_into_dataframe(X) and (reset or named):
         return X
     # Validation notes columns on what it validates for: a fit that fails must not leave them on a fitted detector.
-    array = as_array(copy.copy(estimator) if reset else estimator, X, reset=reset)
+    array = as_array(copy.copy(estimator) if reset else estimator, X, reset=reset, at_least=at_least)
     return pd.DataFrame(array, columns=estimator.feature_names_in_) if named else array
 
 
-def encoded(schema: Schema, X: Any) -> EncodedTable:
-    """The rows as the model reads them, at least one."""
+def encoded(schema: Schema, X: Any, *, at_least: int = 1) -> EncodedTable:
+    """The rows as the model reads them, one or, where none has an answer too, `at_least` 0."""
     table = encoded_rows(TableEncoder(schema, owner="VAEDetector"), X)
-    if not len(table):
+    if len(table) < at_least:
         raise TableError(f"Expected at least one row, found 0 sample(s) (shape (0, {len(schema.names)})).")
     return table
 
@@ -46,14 +50,14 @@ def check_row_count(total: float) -> None:
         )
 
 
-def as_array(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:
+def as_array(estimator: Any, X: Any, *, reset: bool, at_least: int = 1) -> NDArray[Any]:
     """Numbers as a numeric array; text or mixed cells as an array of objects for the schema to sort out."""
     if hasattr(X, "collect") and hasattr(X, "collect_schema"):
         raise TableError(f"Expected a table held in memory, found {type(X).__name__}. Call .collect() first.")
     if isinstance(X, np.ma.MaskedArray):  # scikit-learn would take what lies under the mask for data
         dtype, gap = (np.float64, np.nan) if X.dtype.kind in "biuf" else (object, None)
         X = np.ma.filled(X.astype(dtype), gap)
-    checks: dict[str, Any] = {"ensure_all_finite": "allow-nan", "reset": reset}
+    checks: dict[str, Any] = {"ensure_all_finite": "allow-nan", "ensure_min_samples": at_least, "reset": reset}
     try:
         array: NDArray[Any] = validate_data(estimator, X, dtype="numeric", **checks)
     except ValueError:

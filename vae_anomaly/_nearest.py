@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._editing import Booleans, Editor, Floats, Places, Rows
+from vae_anomaly._inputs import validated
 from vae_anomaly._judging import Judge
 from vae_anomaly._nearing import nearest
 from vae_anomaly._params import OneOf, check_params
@@ -47,7 +48,7 @@ class NearestNormal:
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            Rows with the columns of `fit`.
+            Rows with the columns of `fit`. Of no rows there are no changes.
         fixed : sequence of str, default=()
             Columns that are not to be changed, such as what a customer cannot choose; x0, x1, ... of an array.
         threshold : float or array-like of shape (n_samples,), default=None
@@ -132,10 +133,10 @@ class NearestNormal:
         check_params(_OWNER, {"return_rows": return_rows}, {"return_rows": (OneOf((True, False)),)})
         check_is_fitted(self, "offset_")
         free = _free(self.schema_, fixed)
-        editor = Editor(self.schema_, self._validated(X, reset=False))
+        editor = Editor(self.schema_, validated(self, X, reset=False, at_least=0))
         observed = editor.rows()
         limits = _limits(threshold, -self.offset_, len(observed))
-        before = np.asarray(-self._scores(observed.table))
+        before = np.asarray(-self._scores(observed.table)) if len(observed) else np.zeros(0)
         found = observed.copy()
         alerts = np.flatnonzero(before > limits)
         step = max(1, _CELLS_AT_ONCE // (WIDTH * len(free)))

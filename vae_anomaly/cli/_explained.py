@@ -141,10 +141,8 @@ def explain_rows(
     """
     known = set(detector.schema_.names)
     used = [name for name in scored.table.column_names if name in known]
-    reasons = pd.DataFrame({name: [] for name in ("row", "rank", "unusualness", *_TOLD)})
-    if len(rows):
-        table = reading.for_model(scored.table.select(used).take(rows))
-        reasons = detector.explain(table, n_reasons, conditional=conditional)
+    table = reading.for_model(scored.table.select(used).take(rows))
+    reasons = detector.explain(table, n_reasons, conditional=conditional)
     if not pattern:
         return Explained(scored, rows, reasons, n_reasons, None)
     from vae_anomaly.patterns import alert_patterns  # clustering takes its time to import
