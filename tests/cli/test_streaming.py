@@ -28,10 +28,13 @@ from vae_anomaly import CalibratedDetector, DiscoveryRate, FalseAlarmRate, VAEDe
 from vae_anomaly.benchmark.streaming_hostile import odd_payments as payments
 from vae_anomaly.benchmark.streaming_hostile import problem, run_hostile
 from vae_anomaly.cli import _score_run
+from vae_anomaly.cli._narrow import scored_narrowly
+from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._overlap import ahead, in_order
 from vae_anomaly.cli._sample import sampled
 from vae_anomaly.cli.main import run
 from vae_anomaly.cli.score import REJECTED
+from vae_anomaly.decision.evaluation import evaluate_scores
 from vae_anomaly.errors import TrainingWarning
 from vae_anomaly.table.io import read_table, write_table
 
@@ -527,6 +530,43 @@ def test_a_calibration_in_chunks_is_that_of_the_whole(folder, tmp_path, monkeypa
     one, other = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert one["report"] == other["report"]
     assert one["report"]["n_rows"] == 600
+
+
+@pytest.mark.parametrize("model", ["model", "rate", "batch"])
+def test_an_evaluation_in_chunks_is_that_of_the_whole(folder, tmp_path, monkeypatch, capsys, model):
+    """Of the whole: the metrics of what the library scores and decides."""
+    rows = read_table(folder / "payments.csv")
+    labels = [str(int(number % 7 == 0)) for number in range(rows.num_rows)]
+    write_table(rows.append_column("fraud", pa.array(labels)), tmp_path / "labelled.csv")
+    columns = ["--label=fraud", "--time-column=at", "--card-column=card", "--amount-column=cost", "--json"]
+    cost = pa.array([str(number % 50) for number in range(rows.num_rows)])
+    labelled = read_table(tmp_path / "labelled.csv").append_column("cost", cost)
+    write_table(labelled, tmp_path / "labelled.parquet")
+    found = []
+    for size, name in ((900, "labelled.parquet"), (1 << 23, "labelled.parquet")):
+        monkeypatch.setattr("vae_anomaly.table.stream.CHUNK_ROWS", size // 10)
+        assert call("evaluate", folder / f"{model}.vaea", tmp_path / name, *columns) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+    detector = VAEDetector.load(folder / "model.vaea") if model == "model" else None
+    fitted = detector or CalibratedDetector.load(folder / f"{model}.vaea")
+    alert, fraud = fitted.predict(rows) == -1, np.array(labels) == "1"
+    assert found[0]["alerts"]["number"] == alert.sum() > 0
+    assert found[0]["alerts"]["recall"] == np.mean(alert[fraud])
+    report = evaluate_scores(fraud, VAEDetector.load(folder / "model.vaea").anomaly_score(rows), ks=(10, 50, 100))
+    assert found[0]["average_precision"] == report.to_json()["average_precision"]
+
+
+def test_an_evaluation_keeps_of_the_rows_what_options_name(folder, small_chunks):
+    scored = scored_narrowly(folder / "rate.vaea", [str(folder / "payments.csv")], Reading(), ["shop"])
+    assert scored.table.column_names == ["shop", "anomaly_score", "p_value", "risk_score", "alert"]
+    assert scored.table["shop"].equals(read_table(folder / "payments.csv")["shop"])
+
+
+def test_columns_that_an_evaluation_lacks_are_told_before_anything_is_scored(folder, capsys, monkeypatch):
+    monkeypatch.setattr(VAEDetector, "load", None)
+    assert call("evaluate", folder / "model.vaea", folder / "payments.csv", "--label=fraud") == 3
+    assert "Expected columns ['fraud']" in capsys.readouterr().err
 
 
 def test_a_cell_that_cannot_be_read_is_told_by_its_line_in_calibrate_too(folder, with_bad_rows, small_chunks, capsys):

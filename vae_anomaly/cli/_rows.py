@@ -134,10 +134,21 @@ def score_rows(
         A column has the name of one that is added, or the column of the segments is missing.
     """
     check_free(table, added_names(stored))
-    group = None if stored is None else _groups_for(stored, table)
     score = anomaly_scores(detector, table, reading)
-    columns = added_columns(detector, stored, score, group)
     unknown = tuple(name for name in table.column_names if name not in detector.schema_.names)
+    return decided(detector, table, score, stored, unknown)
+
+
+def decided(
+    detector: VAEDetector,
+    table: pa.Table,
+    score: NDArray[np.float64],
+    stored: StoredCalibration | None,
+    unknown: tuple[str, ...],
+) -> Scored:
+    """Rows that are scored with what is decided of them; the table needs no more than the column of the segments."""
+    group = None if stored is None else _groups_for(stored, table)
+    columns = added_columns(detector, stored, score, group)
     for name, values in columns.items():
         table = table.append_column(name, pa.array(values))
     return Scored(table, score, columns[ALERT], unknown, tuple(columns))

@@ -32,11 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from vae_anomaly._calibration_file import StoredCalibration
-    from vae_anomaly.cli._past import Past
     from vae_anomaly.decision.calibration import ThresholdRule
     from vae_anomaly.decision.calibration_rows import CalibrationRows
-    from vae_anomaly.detector import VAEDetector
-    from vae_anomaly.table.stream import Stream
 
 _WISH = "The wish: one of them"
 _WITH = "What goes with some of them"
@@ -290,6 +287,7 @@ def calibrate_file(
     force: bool = False,
 ) -> StoredCalibration:
     """Read, score, calibrate, write; return the calibration."""
+    from vae_anomaly.cli._narrow import scores_and_columns
     from vae_anomaly.cli._past import past_of
     from vae_anomaly.cli._rows import check_columns
     from vae_anomaly.table.io import check_target
@@ -307,7 +305,7 @@ def calibrate_file(
     artifact = read_artifact(model)
     past = past_of(artifact, reading)
     detector = VAEDetector.load(model, device=device)
-    score, beside = _scored(detector, stream, past, columns, reading)
+    score, beside = scores_and_columns(detector, stream, past, columns.named, reading)
     if len(score) == detector.schema_.n_rows:
         note(f"the model was trained on {len(score):,} rows too: if on these, calibrate on others")
     rows = calibration_rows(score, beside, columns, reading)
@@ -318,24 +316,6 @@ def calibrate_file(
     replacing = output is None or force
     write_artifact(output or model.resolve(), manifest, weights, overwrite=replacing, behavior=artifact.behavior)
     return stored
-
-
-def _scored(
-    detector: VAEDetector, stream: Stream, past: Past | None, columns: Columns, reading: Reading
-) -> tuple[NDArray[np.float64], pa.Table]:
-    """The scores of all rows, and their cells in the columns that options name: no more is kept of them."""
-    import numpy as np
-    import pyarrow as pa
-
-    from vae_anomaly.cli._overlap import ahead, in_order
-    from vae_anomaly.cli._past import chunks_of
-    from vae_anomaly.cli._scoring import Scorer
-
-    scores, beside = [], []
-    for outcome in in_order(Scorer(detector, None, reading), ahead(chunks_of(stream, past))):
-        scores.append(outcome.score)
-        beside.append(outcome.chunk.table.select(columns.named))
-    return np.concatenate(scores), pa.concat_tables(beside)
 
 
 def calibration_rows(

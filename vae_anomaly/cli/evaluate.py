@@ -78,15 +78,20 @@ def evaluate(
     no_header: NoHeader = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score labelled rows and say how well the scores find the anomalies."""
+    """Score labelled rows and say how well the scores find the anomalies.
+
+    Files may be larger than memory: of their rows, scores are kept and the columns named here.
+    """
     if positive is not None and negative is not None:
         raise ParameterError("--positive and --negative say the same thing twice: give one of them.")
     if card_column is not None and time_column is None:
         raise ParameterError("--card-column needs --time-column COL: cards are checked each day. Give it too.")
-    from vae_anomaly.cli.score import score_files
+    from vae_anomaly.cli._narrow import scored_narrowly
 
     reading = Reading(delimiter, encoding, decimal, no_header)
-    scored, _ = score_files(model, files, reading, device=device)
+    columns = {"day": time_column, "amount": amount_column, "card": card_column}
+    named = [label, *(name for name in columns.values() if name is not None)]
+    scored = scored_narrowly(model, files, reading, named, device=device)
     others = [name for name in scored.passed_through if name != label]
     if others:
         note(f"unknown to the model, not used: {', '.join(others)}")
@@ -95,7 +100,7 @@ def evaluate(
         reading,
         label,
         sort={"positive": positive, "negative": negative},
-        columns={"day": time_column, "amount": amount_column, "card": card_column},
+        columns=columns,
         ks=tuple(at or KS),
         budget=budget,
         prevalence=prevalence,
