@@ -30,6 +30,8 @@ from vae_anomaly._latent_space import LatentSpace
 from vae_anomaly._nearest import NearestNormal
 from vae_anomaly._params import check_params
 from vae_anomaly._rules import RULES, alert_share
+from vae_anomaly._sampler.sampler import Sampler, exact_cells
+from vae_anomaly._sampling import Sampled
 from vae_anomaly._stored import contents, restored
 from vae_anomaly._usual import usual_surprisals
 from vae_anomaly._watching import SklearnTasks, Watching
@@ -63,7 +65,7 @@ _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
 
-class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, OutlierMixin, BaseEstimator):
+class VAEDetector(Explained, LatentSpace, NearestNormal, Sampled, CallbackSupportMixin, OutlierMixin, BaseEstimator):
     """Outlier detector for mixed tables: an ensemble of variational autoencoders with a likelihood for each column.
 
     It learns, without labels, how the columns of a table go together, and scores a row by how surprised it is, in nats.
@@ -163,6 +165,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         What surprisals of each column are usual on held-out rows, "plain" and "conditional", for `explain`.
     known_head_ : KnownHead or None
         What `known` frauds add to the anomaly score; None where `fit` was told of none.
+    sampler_ : Sampler
+        What is kept of the training rows for `sample`.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of str
@@ -214,6 +218,7 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
     profile_: dict[str, Any]
     offset_: float
     known_head_: KnownHead | None
+    sampler_: Sampler
     usual_: dict[str, Usual]
 
     def __init__(
@@ -373,7 +378,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         measure = RowMeasure(table, weight, n_members, self.validation_fraction, seed)
         check_row_count(measure.total)
         check_alike(processes, self, table, measure, seed)
-        fitted = table[measure.sample(_FIT_ROWS).numpy()]
+        some = measure.sample(_FIT_ROWS).numpy()
+        fitted, exact = table[some], exact_cells(schema, X, some)
         history = [] if model is None else list(self.history_)
         head = self.known_head_ if context is None and model is not None else None  # partial_fit keeps it
 
@@ -385,7 +391,9 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, CallbackSupportMixin, O
         def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
             evaluations = history + [evaluation.to_json() for evaluation in result.history]
             figures = {"n_rows": measure.total, **result.figures()}
+            sampler = Sampler.of_rows(trained, schema, fitted, exact)
             detector._finish(schema, trained, fitted, candidates, held_out, evaluations, figures, learn)
+            detector.sampler_ = sampler
 
         def save(snapshot: TabularVAE, result: TrainingResult, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
