@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vae_anomaly.errors import TableError
+from vae_anomaly.errors import SchemaMismatchError, TableError
+from vae_anomaly.table.encoding import TableEncoder
 from vae_anomaly.table.layout import PartKind
 from vae_anomaly.table.schema import Schema
 
@@ -111,6 +112,27 @@ def test_diff_lists_missing_new_and_changed_columns_and_ignores_their_order(sche
         "  + amuont (float64): not seen in fit (near: 'amount')",
     ]
     assert Schema.infer(np.eye(4)).diff(np.eye(3)) == "  expected 4 columns, found 3"
+
+
+def test_diff_leaves_out_what_hinders_nobody(schema, frame):
+    numbers = frame.assign(amount=frame["amount"].astype("float32"), when=frame["when"].dt.date, shop=[None] * 6)
+    assert schema.diff(numbers.drop(columns="key")) == ""
+    assert schema.diff(numbers.assign(key="5", shop=frame["shop"].astype("category"))) == ""
+    as_text = frame.drop(columns="empty").astype(str)
+    from_text = Schema.infer(as_text, kinds=dict.fromkeys(["amount", "key"], "numeric") | {"online": "boolean"})
+    assert from_text.diff(frame.drop(columns="empty")) == ""
+    assert from_text.diff(frame.assign(amount=frame["when"])).splitlines() == [
+        "  ~ amount: string in fit, timestamp[us] now",
+        "  + empty (null): not seen in fit",
+    ]
+    assert "~ when" in schema.diff(frame.assign(when=frame["when"].dt.tz_localize("UTC")))
+
+
+def test_what_is_counted_as_missing_is_what_is_listed(schema, frame):
+    with pytest.raises(SchemaMismatchError) as told:
+        TableEncoder(schema).encode(frame[["online", "currency"]])
+    assert "4 missing, 0 new" in str(told.value)
+    assert str(told.value).count(": missing") == 4
 
 
 def test_diff_can_describe_a_column_of_mixed_types(schema, frame):

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from vae_anomaly._params import Number, check_params
 from vae_anomaly.errors import ParameterError, SchemaWarning, TableError
 from vae_anomaly.table import strict_json
-from vae_anomaly.table.columns import COLUMN_TYPES, Column, ColumnKind, IdentifierColumn
+from vae_anomaly.table.cells import Reading, arrow_type, is_moment, is_text
+from vae_anomaly.table.columns import COLUMN_TYPES, Column, ColumnKind, DatetimeColumn, IdentifierColumn
 from vae_anomaly.table.frames import Table, as_table
 from vae_anomaly.table.inference import infer_column
 from vae_anomaly.table.layout import Layout, Part, PartKind
@@ -203,7 +205,9 @@ class Schema:
     def diff(self, X: Any) -> str:
         """How the columns of `X` differ from those seen in fit, one line each; empty if they do not.
 
-        Columns are compared by name, so another order is no difference. Of an array only the number of columns counts.
+        Columns are compared by name, so another order is no difference. Neither is a type that is read as that of fit
+        was, such as numbers where fit saw numbers written as text, nor a missing column that was set aside. Of an array
+        only the number of columns counts.
 
         Parameters
         ----------
@@ -213,7 +217,7 @@ class Schema:
         Returns
         -------
         str
-            Lines that begin with - (missing), + (new) or ~ (of another type).
+            Lines that begin with - (missing), + (new) or ~ (of a type that may not be read as in fit).
 
         Examples
         --------
@@ -228,12 +232,13 @@ class Schema:
             same = len(table.names) == len(self.columns)
             return "" if same else f"  expected {len(self.columns)} columns, found {len(table.names)}"
         known = {column.name: column for column in self.columns}
-        lines = [f"  - {name} ({column.dtype}): missing" for name, column in known.items() if name not in table.names]
+        gone = [column for column in self.modelled_columns if column.name not in table.names]
+        lines = [f"  - {column.name} ({column.dtype}): missing" for column in gone]
         for index, name in enumerate(table.names):
             dtype = table.dtype(index)
             if name not in known:
                 lines.append(f"  + {name} ({dtype}): not seen in fit{_near(name, self.names)}")
-            elif dtype != known[name].dtype:
+            elif not _read_alike(known[name], dtype):
                 lines.append(f"  ~ {name}: {known[name].dtype} in fit, {dtype} now")
         return "\n".join(lines)
 
@@ -246,6 +251,27 @@ def _column_from_json(data: Any, path: str) -> Column:
         raise strict_json.mismatch(f"{path}.kind", " or ".join(repr(str(option)) for option in ColumnKind), kind)
     rest = {name: value for name, value in data.items() if name != "kind"}
     return strict_json.load(COLUMN_TYPES[ColumnKind(kind)], rest, path)
+
+
+def _read_alike(column: Column, dtype: str) -> bool:
+    """Whether cells of another type are read as those of fit were."""
+    if isinstance(column, IdentifierColumn) or dtype == column.dtype or "null" in (dtype, column.dtype):
+        return True
+    reading = Reading.MOMENT if isinstance(column, DatetimeColumn) else column.reading
+    now, then = _stored_as(dtype), _stored_as(column.dtype)
+    return now == then or (now is not None and now[0] is reading and then == (Reading.TEXT, None))
+
+
+def _stored_as(dtype: str) -> tuple[Reading, str | None] | None:
+    """What cells of a type are, and whether moments have a time zone; None for cells of several types."""
+    try:
+        kind = arrow_type(dtype)
+    except ValueError:
+        return None
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if is_moment(kind):
+        return Reading.MOMENT, getattr(kind, "tz", None)
+    return (Reading.TEXT if is_text(kind) else Reading.TRUTH if pa.types.is_boolean(kind) else Reading.NUMBER), None
 
 
 def _check_kinds(kinds: Mapping[str, str], table: Table) -> dict[str, ColumnKind]:
