@@ -238,8 +238,8 @@ def _segments(by: ArrayLike | None, period: str | None, n_alerts: int) -> NDArra
         return np.zeros(n_alerts, dtype=np.intp)
     _check_length("by", by, n_alerts)
     if period is None:
-        return as_segments(by)
-    return as_times(by).astype(f"datetime64[{UNITS[period]}]").astype("datetime64[s]")
+        return as_segments(by, name="by")
+    return as_times(by, name="by").astype(f"datetime64[{UNITS[period]}]").astype("datetime64[s]")
 
 
 def _amounts(amount: ArrayLike, n_alerts: int) -> Floats:

@@ -19,10 +19,6 @@ _MOST = 1e303
 _EARLIEST, _LATEST = np.datetime64("1678-01-01"), np.datetime64("2262-01-01")
 """What nanoseconds in 64 bits can say, in whole years."""
 
-_ZONE = (
-    "'time' must be without a time zone, found one. Drop it: frame[column].dt.tz_localize(None) in pandas, "
-    "dt.replace_time_zone(None) in polars."
-)
 _CONTAMINATION = {"contamination": (Number(0, 0.5), OneOf((None,)))}
 
 
@@ -196,8 +192,8 @@ def as_scores(score: ArrayLike) -> Floats:
     return scores
 
 
-def as_times(time: ArrayLike, n_rows: int | None = None) -> NDArray[np.datetime64]:
-    """Times as ``datetime64[ns]``.
+def as_times(time: ArrayLike, n_rows: int | None = None, name: str = "time") -> NDArray[np.datetime64]:
+    """Times as ``datetime64[ns]``; `name` is that of the argument, for messages.
 
     Raises
     ------
@@ -212,55 +208,62 @@ def as_times(time: ArrayLike, n_rows: int | None = None) -> NDArray[np.datetime6
     # NumPy would turn the times of polars and pyarrow to UTC without a word, and days would begin at another hour.
     zone = getattr(getattr(time, "dtype", None), "time_zone", None) or getattr(getattr(time, "type", None), "tz", None)
     if zone is not None:
-        raise TableError(_ZONE)
-    column = _column("time", time, n_rows)
+        raise _zoned(name)
+    column = _column(name, time, n_rows)
     if not len(column):
         return column.astype("datetime64[ns]")
     if column.dtype.kind in "OUT":
-        column = np.array([_moment(value) for value in column.tolist()], dtype=object)
+        column = np.array([_moment(value, name) for value in column.tolist()], dtype=object)
     elif column.dtype.kind != "M":
-        raise _no_moment(column.dtype)
+        raise _no_moment(column.dtype, name)
     try:
         seconds = column.astype("datetime64[s]")
     except (TypeError, ValueError) as error:
-        raise TableError(f"'time' must hold dates or times, found others ({error}). Convert or drop them.") from error
+        raise TableError(f"{name!r} must hold dates or times, found others ({error}). Convert or drop them.") from error
     far = (seconds < _EARLIEST) | (seconds > _LATEST)
     if far.any():
         raise TableError(
-            f"'time' must lie between {_EARLIEST} and {_LATEST}: found {seconds[far][0]} at row {far.argmax()}. "
+            f"{name!r} must lie between {_EARLIEST} and {_LATEST}: found {seconds[far][0]} at row {far.argmax()}. "
             "Correct or drop it."
         )
     times = column.astype("datetime64[ns]")
     missing = np.isnat(times)
     if missing.any():
         raise TableError(
-            f"'time' must be known for every row: row {missing.argmax()} and {int(missing.sum())} in all have none. "
+            f"{name!r} must be known for every row: row {missing.argmax()} and {int(missing.sum())} in all have none. "
             "Fill them in, or drop these rows."
         )
     return times
 
 
-def _moment(value: Any) -> Any:
+def _moment(value: Any, name: str) -> Any:
     """A date, a time or text of one; None where it is missing."""
     if not isinstance(value, dt.date | str | np.datetime64):
         if value is None or value is np.nan or type(value).__name__ == "NAType":
             return None
-        raise _no_moment(type(value).__name__)
+        raise _no_moment(type(value).__name__, name)
     # Text has a time zone behind its time: 2026-03-01T12:30Z, or +01:00.
     if getattr(value, "tzinfo", None) is not None or (isinstance(value, str) and set(value[10:]) & set("Zz+-")):
-        raise TableError(_ZONE)
+        raise _zoned(name)
     return None if value != value else value  # NaT differs from itself
 
 
-def _no_moment(found: Any) -> TableError:
+def _zoned(name: str) -> TableError:
     return TableError(
-        f"'time' must hold dates or times, found {found}. Convert it first, for example "
+        f"{name!r} must be without a time zone, found one. Drop it: frame[column].dt.tz_localize(None) in pandas, "
+        "dt.replace_time_zone(None) in polars."
+    )
+
+
+def _no_moment(found: Any, name: str) -> TableError:
+    return TableError(
+        f"{name!r} must hold dates or times, found {found}. Convert it first, for example "
         "pandas.to_datetime(seconds, unit='s')."
     )
 
 
-def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.object_]:
-    """Names of segments as text, None where there is none.
+def as_segments(group: ArrayLike, n_rows: int | None = None, name: str = "group") -> NDArray[np.object_]:
+    """Names of segments as text, None where there is none; `name` is that of the argument, for messages.
 
     Raises
     ------
@@ -272,7 +275,7 @@ def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.objec
     >>> as_segments([276.0, float("nan"), 40.0])
     array(['276', None, '40'], dtype=object)
     """
-    column = _column("group", group, n_rows)
+    column = _column(name, group, n_rows)
     if column.dtype != object:
         distinct, place = np.unique(column, return_inverse=True)
         return np.array([_segment_name(value) for value in distinct.tolist()], dtype=object)[place]
@@ -284,7 +287,7 @@ def as_segments(group: ArrayLike, n_rows: int | None = None) -> NDArray[np.objec
                 names[key] = _segment_name(key[1])
     except (TypeError, ValueError) as error:
         raise TableError(
-            f"'group' must hold names of segments: found others ({error}). Convert them to text."
+            f"{name!r} must hold names of segments: found others ({error}). Convert them to text."
         ) from error
     return np.array([names[key] for key in keys], dtype=object)
 
