@@ -163,6 +163,23 @@ def test_memory_does_not_grow_with_time():
     assert max(sizes) <= 150
 
 
+@pytest.mark.filterwarnings("ignore:'card' has more than max_entities")
+@pytest.mark.parametrize(("n_shops", "most_pairs"), [(3, 20 * 3), (100_000, 20 * 40)], ids=["few", "new in every row"])
+def test_what_cards_did_is_forgotten_with_them(n_shops, most_pairs):
+    stream = BehaviorFeatures("card", "moment", "amount", windows=("1D",), keys="shop", max_entities=20)
+    pairs = []
+    for number in range(12):  # each time 10 cards that are new, of 40 payments each
+        rows = payments(400, seed=number, start=pd.Timestamp("2025-01-06") + number * 400 * HOUR)
+        rows["card"] = 10 * number + np.arange(400) % 10
+        rows["shop"] = [f"s{shop}" for shop in (400 * number + np.arange(400)) % n_shops]
+        stream.partial_fit(rows)
+        remembered = stream.history_
+        pairs.append(len(remembered.counts["card", "shop"].pair))
+        assert len(remembered.levels["card"]) <= 20
+        assert len(remembered.levels["shop"]) <= pairs[-1] + len(remembered.rows)
+    assert 0 < max(pairs) <= most_pairs
+
+
 # Late rows
 def test_rows_before_the_end_are_refused():
     X = payments()

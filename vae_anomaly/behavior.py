@@ -40,9 +40,9 @@ from vae_anomaly._behavior import files
 from vae_anomaly._behavior.computing import features
 from vae_anomaly._behavior.history import History, moment
 from vae_anomaly._behavior.plan import Plan
-from vae_anomaly._behavior.rows import Batch
+from vae_anomaly._behavior.rows import Batch, OddRowError, ticks
 from vae_anomaly._behavior.spec import Spec
-from vae_anomaly.errors import TableError
+from vae_anomaly._behavior.timeline import Integers
 from vae_anomaly.table.frames import Table, as_table
 
 
@@ -122,10 +122,15 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
     before its end: split by time (`TimeSeriesSplit`), never at random. `transform` changes nothing; `update` gives
     features and remembers, `partial_fit` remembers.
 
+    Memory is that of the rows of the longest window, and of counts: one for each pair of an entity and a value of a key
+    (16 bytes, and each value once). `max_entities` bounds the entities, whose counts are forgotten with them. Nothing
+    bounds how many values a key has: one that is new in every row, such as a payment's number, grows for ever.
+
     `save_pipeline` writes this and the detector after it to one model file. ``vae-anomaly fit FILE -o MODEL --behavior
     SPEC.toml`` does as much, where the file has the parameters by their names (``entities = ["card"]``), without those
-    that are None; a bound that nothing reaches stands for no bound. Its commands read files in chunks and in the order
-    given: the rows of one chunk may come in any order, and no row before the latest of earlier chunks.
+    that are None, but ``max_entities = "all"`` for no bound; and, if only later rows shall be learnt from, ``learn_from
+    = 2025-02-01``. Its commands read files in chunks and in the order given: the rows of one chunk may come in any
+    order, and no row before the latest of earlier chunks.
 
     Aggregates of a card's past as features: Whitrow et al. (2009), "Transaction aggregation as a strategy for credit
     card fraud detection"; Bahnsen et al. (2016), "Feature engineering strategies for credit card fraud detection".
@@ -414,6 +419,10 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         self._refuse_late(batch)
         return table, batch
 
+    def _ticks(self, X: Any) -> Integers:
+        """Microseconds since 1970 of each row, as fit read its times; `NEVER` where one is missing."""
+        return ticks(self._plan.table(X), self._plan.spec, self._plan.readings)
+
     def _refuse_late(self, batch: Batch) -> None:
         clock, spec = self.history_.clock, self._plan.spec
         if clock is None or not len(batch.rows):
@@ -423,8 +432,10 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
         if late.any():
             row = int(late.argmax())
             found, expected, latest = (moment(int(tick)) for tick in (batch.rows.time[row], earliest, clock))
-            raise TableError(
-                f"Column {spec.time!r}, row {batch.placed[row] + 1}: expected no time before {expected}, as rows until "
-                f"{latest} are remembered; found {found}, and {int(late.sum())} such rows in all. Give rows in order "
-                "of time: fit anew with all of them, split by time instead of at random, or set allowed_lateness."
+            raise OddRowError(
+                spec.time,
+                int(batch.placed[row]),
+                f"expected no time before {expected}, as rows until {latest} are remembered; found {found}, and "
+                f"{int(late.sum())} such rows in all. Give rows in order of time: fit anew with all of them, split by "
+                "time instead of at random, or set allowed_lateness.",
             )

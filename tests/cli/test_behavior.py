@@ -6,13 +6,14 @@ import json
 import re
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from vae_anomaly import load_pipeline, make_transactions
 from vae_anomaly.artifact import read_artifact
 from vae_anomaly.cli import _score_run
 from vae_anomaly.cli.main import run
-from vae_anomaly.table.io import read_table
+from vae_anomaly.table.io import read_table, write_table
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.TrainingWarning")
 SPEC = """
@@ -141,7 +142,14 @@ def test_rows_that_come_late_are_named(folder, tmp_path, chunks_of, capsys):
     assert call("score", folder / "model.vaea", tmp_path / "backwards.csv", "-o", tmp_path / "none.csv") == 3
     assert not (tmp_path / "none.csv").exists()
     said = capsys.readouterr().err
-    assert "backwards.csv, in the rows from line" in said
+    n_first = next(n for n in range(len(lines)) if len("\n".join(lines[: n + 1])) > 4_000)  # rows of a chunk, or so
+    named = re.search(
+        r"backwards.csv, line (\d+): column 'timestamp': expected no time before (.{19}),.* found (.{19})", said
+    )
+    assert abs(int(named[1]) - n_first) < 5
+    assert (
+        named[3] == [*reversed(lines[1:])][int(named[1]) - 2].split(",")[1]
+    )  # the line it names is the one that is late
     assert "Give rows in order of time" in said
 
 
@@ -206,6 +214,14 @@ def test_labels_choose_the_rows_to_learn_from_but_not_the_past(folder, tmp_path)
         (SPEC + "window = ['1D']", "found 'window'"),
         (SPEC.replace('"7D"', '"a week"'), "The 'windows' parameter of BehaviorFeatures must be"),
         (SPEC + "max_entities = 0", "'max_entities'"),
+        (SPEC + "max_entities = 'none'", "'max_entities'"),
+        (SPEC + "learn_from = true", "expected a date or a time for 'learn_from', found True"),
+        (SPEC + "learn_from = 'soon'", "expected a time for 'learn_from' as those of the files"),
+        (SPEC + "learn_from = 2025-01-01T00:00:00Z", "found dates with a time zone"),
+        (
+            SPEC + "learn_from = 2099-01-01",
+            "from learn_from = 2099-01-01 on to learn from, found none among 1,500 rows",
+        ),
         (SPEC.replace("customer_id", "card"), "needs the columns ['card']"),
         (SPEC.replace('"category"', '"is_fraud"'), "needs the columns ['is_fraud']"),
     ],
@@ -215,6 +231,43 @@ def test_a_spec_that_is_wrong_is_told_how(folder, tmp_path, capsys, text, expect
     assert fit(folder, tmp_path / "model.vaea", spec="wrong.toml") in (2, 3)
     assert expected in capsys.readouterr().err
     assert not (tmp_path / "model.vaea").exists()
+
+
+def test_history_is_remembered_and_not_learnt_from(folder, tmp_path, chunks_of):
+    rows = read_table(folder / "train.csv")
+    begin = rows["timestamp"].to_pylist()[1_000]
+    (folder / "later.toml").write_text(SPEC + f"learn_from = '{begin}'\nmax_entities = 'all'\n")
+    assert fit(folder, tmp_path / "model.vaea", spec="later.toml") == 0
+    pipeline = load_pipeline(tmp_path / "model.vaea")
+    assert pipeline[-1].schema_.n_rows == sum(time >= begin for time in rows["timestamp"].to_pylist()) < N_TRAIN
+    assert pipeline[0].max_entities is None
+    assert pipeline[0].history_.until == load_pipeline(folder / "model.vaea")[0].history_.until
+    learnt_from = load_pipeline(folder / "model.vaea")[0].transform(rows.drop_columns(["is_fraud", "transaction_id"]))
+    amounts = np.array(learnt_from["customer_id__amount_mean_7D"].to_numpy()[-500:], dtype=float)
+    column = next(c for c in pipeline[-1].schema_.columns if c.name == "customer_id__amount_mean_7D")
+    assert (column.minimum, column.maximum) == (np.nanmin(amounts), np.nanmax(amounts))  # each knew its whole past
+    chunks_of(3_000)
+    assert fit(folder, tmp_path / "again.vaea", spec="later.toml") == 0
+    later = read_table(folder / "later.csv").drop_columns(["is_fraud", "transaction_id"])
+    again = load_pipeline(tmp_path / "again.vaea")
+    np.testing.assert_array_equal(again.score_samples(later), pipeline.score_samples(later))
+
+
+@pytest.mark.parametrize("size", [2_000, 1 << 23])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_fault_is_named_by_its_file_and_line(folder, tmp_path, chunks_of, capsys, size, kind):
+    chunks_of(size)
+    rows = read_table(folder / "train.csv")
+    place, row = rows.column_names.index("amount"), 777
+    amounts = rows["amount"].to_pylist()
+    amounts[row] = "much"
+    write_table(rows.set_column(place, "amount", pa.array(amounts)), tmp_path / f"train.{kind}")
+    (tmp_path / "spec.toml").write_text(SPEC)
+    options = ("--label", "is_fraud", "--behavior", tmp_path / "spec.toml", "--quiet")
+    assert call("fit", tmp_path / f"train.{kind}", "-o", tmp_path / "model.vaea", *options) == 3
+    said = capsys.readouterr().err
+    where = f"line {row + 2}" if kind == "csv" else f"row {row + 1}"
+    assert f"train.{kind}, {where}: column 'amount': expected a number, found 'much'." in said
 
 
 def test_what_cannot_be_is_refused(folder, tmp_path, capsys):

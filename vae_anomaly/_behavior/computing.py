@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vae_anomaly._behavior.history import HOUR, NEVER, History, Older, has_place, key_codes
+from vae_anomaly._behavior.history import HOUR, History, Older, has_place, key_codes
 from vae_anomaly._behavior.moments import Floats, Moments, moments_of
-from vae_anomaly._behavior.rows import Batch, Rows
+from vae_anomaly._behavior.rows import NEVER, Batch, Rows
 from vae_anomaly._behavior.spec import OF_AMOUNTS, Spec
 from vae_anomaly._behavior.timeline import Integers, Stretches, Timeline
 

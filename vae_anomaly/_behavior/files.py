@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from vae_anomaly._behavior.history import HOUR, NEVER, Counts, History, Older, pairs
+from vae_anomaly._behavior.history import HOUR, Counts, History, Older, pairs
 from vae_anomaly._behavior.plan import Plan
-from vae_anomaly._behavior.rows import ColumnReadings, Rows, number_columns
+from vae_anomaly._behavior.rows import NEVER, ColumnReadings, Rows, number_columns
 from vae_anomaly._behavior.spec import Spec
 from vae_anomaly._params import to_json
 from vae_anomaly._version import __version__

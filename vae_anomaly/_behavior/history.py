@@ -13,12 +13,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from vae_anomaly._behavior.moments import Floats
-from vae_anomaly._behavior.rows import Batch, Levels, Rows
+from vae_anomaly._behavior.rows import NEVER, Batch, Levels, Rows
 from vae_anomaly._behavior.spec import Spec
 from vae_anomaly._behavior.timeline import Integers
 from vae_anomaly.errors import SchemaWarning
 
-NEVER = np.iinfo(np.int64).min
 HOUR = ""
 """The name of the key "hour of the day" among the keys of `History.counts`; no column needs it."""
 

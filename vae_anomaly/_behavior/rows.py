@@ -30,7 +30,6 @@ from vae_anomaly.table.cells import (
     type_name,
 )
 from vae_anomaly.table.frames import Table
-from vae_anomaly.table.inference import infinite_error
 
 _SECOND, _HOUR, _DAY = 10**6, 3_600 * 10**6, 86_400 * 10**6  # microseconds
 _FIRST_MONDAY = 3  # 1970-01-01 was a Thursday, day 3 of a week that starts on Monday
@@ -43,8 +42,32 @@ _BOUNDS = (("latitude", 90.0), ("longitude", 180.0))
 DATES, ZONED, SECONDS = "dates without a time zone", "dates with a time zone", "numbers of seconds"
 """What the times of a column are."""
 
+NEVER = np.iinfo(np.int64).min
+"""The time of what never was."""
+
 Levels = Mapping[str, Any]
 """For each column of names its values, as text, in the order of their codes."""
+
+
+class OddRowError(TableError):
+    """A row that cannot be, which whoever knows where the table comes from can place there.
+
+    Parameters
+    ----------
+    column : str
+        Whose cell it is about.
+    row : int
+        Its place in the table, from 0.
+    found : str
+        What was expected, what was found, and what to do.
+    """
+
+    def __init__(self, column: str, row: int, found: str) -> None:
+        super().__init__(column, row, found)
+        self.column, self.row, self.found = column, row, found
+
+    def __str__(self) -> str:
+        return f"Column {self.column!r}, row {self.row + 1}: {self.found}"
 
 
 @dataclass(frozen=True)
@@ -193,6 +216,19 @@ def read(table: Table, spec: Spec, how: ColumnReadings, levels: Levels) -> Batch
     return Batch(rows, placed, weekday, grown, table.n_rows)
 
 
+def ticks(table: Table, spec: Spec, how: ColumnReadings) -> Integers:
+    """Microseconds since 1970 of each row, as `Rows` has them; `NEVER` where the time is missing.
+
+    Raises
+    ------
+    TableError
+        As of `read`.
+    """
+    instant, _ = _times(spec.time, _cells(table, spec.time), how)
+    found: Integers = instant.fill_null(NEVER).to_numpy()
+    return found
+
+
 def _cells(table: Table, name: str, mixed: bool = False) -> Any:
     cells = table.cells(table.names.index(name), mixed_as_text=mixed)
     cells = cells.dictionary_decode() if pa.types.is_dictionary(cells.type) else cells
@@ -215,9 +251,11 @@ def _kind_of_time(name: str, cells: Any) -> str | None:
     zoned = pc.match_substring_regex(cells, _WITH_OFFSET)
     if pc.any(zoned).as_py() and not pc.all(zoned).as_py():
         odd = pc.index(zoned, pa.scalar(not zoned.drop_null()[0].as_py())).as_py()
-        raise TableError(
-            f"Column {name!r}, row {odd + 1}: expected times that all have a time zone, or all have none, found both, "
-            f"such as {cells[odd].as_py()!r}. Write all in one form."
+        raise OddRowError(
+            name,
+            odd,
+            "expected times that all have a time zone, or all have none, found both, such as "
+            f"{cells[odd].as_py()!r}. Write all in one form.",
         )
     return ZONED if pc.any(zoned).as_py() else DATES
 
@@ -245,9 +283,11 @@ def _of_seconds(name: str, cells: Any) -> tuple[Any, Any]:
     far = pc.greater(pc.abs(seconds), _LATEST_SECOND)
     if pc.any(far).as_py():
         row = pc.index(far, True).as_py()
-        raise TableError(
-            f"Column {name!r}, row {row + 1}: expected seconds since 1970 (or any other midnight), found "
-            f"{cells[row].as_py()}, which is too far from it. Divide milliseconds by 1,000, or convert to dates."
+        raise OddRowError(
+            name,
+            row,
+            f"expected seconds since 1970 (or any other midnight), found {cells[row].as_py()}, which is too far from "
+            "it. Divide milliseconds by 1,000, or convert to dates.",
         )
     ticks = pc.round(pc.multiply(seconds, float(_SECOND))).cast(pa.int64())
     return ticks, ticks.cast(pa.timestamp("us"))
@@ -293,9 +333,11 @@ def _refuse_large_floats(name: str, cells: Any) -> None:
     large = pc.greater_equal(pc.abs(cells), _LARGE_WHOLE)
     if pc.any(large).as_py():
         row = pc.index(large, True).as_py()
-        raise TableError(
-            f"Column {name!r}, row {row + 1}: expected names that can be told apart, found the float "
-            f"{cells[row].as_py()!r}, which stands for several integers. Read the column as text or as integers."
+        raise OddRowError(
+            name,
+            row,
+            f"expected names that can be told apart, found the float {cells[row].as_py()!r}, which stands for several "
+            "integers. Read the column as text or as integers.",
         )
 
 
@@ -310,20 +352,25 @@ def _numbers(table: Table, name: str, what: str) -> Floats:
         raise _unreadable(name, error) from None
     numbers: Floats = read_cells.to_numpy(zero_copy_only=False)
     if np.isinf(numbers).any():
-        raise infinite_error(name, int(np.isinf(numbers).sum()), int(np.isinf(numbers).argmax()) + 1)
+        raise OddRowError(
+            name,
+            int(np.isinf(numbers).argmax()),
+            f"expected finite numbers or missing cells, found {int(np.isinf(numbers).sum())} that are infinite. "
+            "Replace them by the largest value that makes sense, or empty them.",
+        )
     bound = dict(_BOUNDS).get(what, _LARGEST_AMOUNT)
     outside = np.abs(numbers) > bound
     if outside.any():
         row = int(outside.argmax())
-        raise TableError(
-            f"Column {name!r}, row {row + 1}: expected {what} from {-bound:g} to {bound:g}, found {numbers[row]:g}. "
-            "Correct the cell, or empty it to have it taken as missing."
+        raise OddRowError(
+            name,
+            row,
+            f"expected {what} from {-bound:g} to {bound:g}, found {numbers[row]:g}. Correct the cell, or empty it to "
+            "have it taken as missing.",
         )
     return numbers
 
 
-def _unreadable(name: str, error: UnreadableCellError) -> TableError:
-    return TableError(
-        f"Column {name!r}, row {error.index + 1}: expected {error.wanted}, found {error.value!r}. Repair the cell, or "
-        "empty it to have it taken as missing."
-    )
+def _unreadable(name: str, error: UnreadableCellError) -> OddRowError:
+    found = f"expected {error.wanted}, found {error.value!r}. Repair the cell, or empty it to have it taken as missing."
+    return OddRowError(name, error.index, found)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import tomllib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from vae_anomaly.cli._options import ERROR, Reading
-from vae_anomaly.cli._rows import check_columns, check_free
-from vae_anomaly.errors import ParameterError, TableError
+from vae_anomaly.cli._past_spec import Part
+from vae_anomaly.cli._rows import check_free
+from vae_anomaly.errors import ParameterError
 from vae_anomaly.pipelines import made_by, stored_behavior, with_features, write_with_behavior
 
 if TYPE_CHECKING:
@@ -70,13 +70,12 @@ class Past:
         check_free(stream.schema.empty_table(), self.made)
         for chunk in stream.chunks():
             seen = self.reading.for_model(chunk.table.select([n for n in chunk.table.column_names if n in used]))
-            try:
+            with Part(seen, chunk).placing():
                 if place is not None and chunk.end.total <= place.total:
                     behavior.partial_fit(seen)
                     continue
-                yield replace(chunk, table=with_features(chunk.table, behavior, behavior.update(seen)))
-            except TableError as error:
-                raise type(error)(f"{chunk.file}, in the rows from line {chunk.start.line} on: {error}") from None
+                rows = behavior.update(seen)
+            yield replace(chunk, table=with_features(chunk.table, behavior, rows))
         self.latest = behavior
 
     def write_latest(self, artifact: Artifact, stream: Stream, path: Path, *, force: bool) -> None:
@@ -124,65 +123,3 @@ def check_goes_with_past(past: Past | None, wanted: Wanted) -> None:
             f"--bad-rows {wanted.bad_rows}: expected error, as the model knows the past of cards, of which a row that "
             "is left out would be missing. Repair the row, and leave the option out."
         )
-
-
-def remembering(
-    tables: Iterable[pa.Table], behavior: BehaviorFeatures, reading: Reading, unseen: Sequence[str]
-) -> Iterator[pa.Table]:
-    """Tables with their features, all of which are remembered; the first one settles how columns are read.
-
-    Raises
-    ------
-    TableError
-        A column that options name is not there, or the rows are not what features are made of.
-    """
-    for number, table in enumerate(tables):
-        check_columns(table, unseen)
-        seen = reading.for_model(table.drop_columns(list(unseen)))
-        rows = behavior.update(seen) if number else behavior.fit_transform(seen)
-        yield with_features(table, behavior, rows)
-
-
-def behavior_of(path: Path) -> BehaviorFeatures:
-    r"""What a file says, in TOML: the parameters of `BehaviorFeatures` by their names.
-
-    Raises
-    ------
-    ParameterError
-        Naming the file, the key, what was expected, and what was found.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> path = Path(tempfile.mkdtemp()) / "spec.toml"
-    >>> _ = path.write_text('entities = ["card"]\ntime = "moment"\nwindows = ["1h", "7D"]\n')
-    >>> behavior_of(path)
-    BehaviorFeatures(entities=('card',), time='moment', windows=('1h', '7D'))
-    """
-    given = _parsed(path)
-    from vae_anomaly._behavior.spec import Spec
-    from vae_anomaly.behavior import BehaviorFeatures
-
-    known = list(BehaviorFeatures._get_param_names())
-    for name in given:
-        if name not in known:
-            raise ParameterError(f"{path}: expected keys among {', '.join(known)}, found {name!r}. Correct or drop it.")
-    for name in ("entities", "time"):
-        if name not in given:
-            raise ParameterError(f"{path}: expected the key {name!r}, found only {list(given)}. Add it.")
-    params: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
-    behavior = BehaviorFeatures(**params)
-    try:
-        Spec.of_params(behavior.get_params(deep=False))
-    except ParameterError as error:
-        raise ParameterError(f"{path}: {error}") from None
-    return behavior
-
-
-def _parsed(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise ParameterError(f"{path}: expected a file in TOML, found: {error.strerror}. Check --behavior.") from None
-    except ValueError as error:  # of the encoding too
-        raise ParameterError(f"{path}: expected TOML, found: {error}. Correct it.") from None

@@ -31,7 +31,7 @@ from vae_anomaly.errors import ParameterError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from vae_anomaly.behavior import BehaviorFeatures
+    from vae_anomaly.cli._past_spec import PastSpec
     from vae_anomaly.cli._sample import Keeping, Kept
     from vae_anomaly.detector import VAEDetector
 
@@ -182,10 +182,10 @@ def fit_files(
 
     Of the processes that torchrun started, the first one writes, and the others return nothing.
     """
-    from vae_anomaly.cli._past import behavior_of
+    from vae_anomaly.cli._past_spec import PastSpec
     from vae_anomaly.table.io import check_target, write_table
 
-    past = None if behavior is None else behavior_of(behavior)
+    past = None if behavior is None else PastSpec.of(behavior)
     _check_holds_out_the_latest(past, aside)
     check_target(output, force=force)
     check_model_target(output, files)
@@ -242,16 +242,17 @@ def _rows_of(
     files: list[str],
     reading: Reading,
     aside: HoldOut | None,
-    past: BehaviorFeatures | None,
+    past: PastSpec | None,
     keeping: Keeping,
     seed: int,
     chosen: dict[str, Any],
 ) -> tuple[pa.Table, pa.Table | None, dict[str, int]]:
     """The rows to train on, those held out, and how many there were if not all were taken."""
-    from vae_anomaly.cli._past import remembering
+    from vae_anomaly.cli._past_spec import Part
     from vae_anomaly.cli._rows import check_some, training_rows
 
-    tables: Iterable[pa.Table] = (chunk.table for chunk in reading.stream(files).chunks())
+    parts: Iterable[Part] = (Part(chunk.table, chunk) for chunk in reading.stream(files).chunks())
+    tables: Iterable[pa.Table] = (part.table for part in parts)
     read, held_out = None, None
     if aside is not None:
         read = keeping.kept(tables)
@@ -261,14 +262,16 @@ def _rows_of(
                 f" {read.n_seen:,}. Raise --max-rows, or give --max-rows all."
             )
         tables, apart = aside.parted(read.table, reading, seed)
+        parts = map(Part, tables)
         held_out = keeping.kept(apart).table
     if past is not None:
         label = chosen.get("label")
-        tables = remembering(tables, past, reading, [*chosen.get("drop", ()), *([label] if label else [])])
+        unseen = [*chosen.get("drop", ()), *([label] if label else [])]
+        tables = past.remembering(parts, reading, unseen)
 
     def for_fit(table: pa.Table) -> pa.Table:
         rows = reading.for_model(training_rows(table, **chosen))
-        return rows if past is None else rows.select(list(past.get_feature_names_out()))
+        return rows if past is None else rows.select(list(past.behavior.get_feature_names_out()))
 
     kept = keeping.kept(tables, for_fit)
     check_some(kept.table, chosen.get("label"), chosen.get("train_on"))
@@ -282,7 +285,7 @@ def _drawn(kept: Kept) -> dict[str, int]:
     return {"rows_in_files": kept.n_seen}
 
 
-def _save(detector: VAEDetector, past: BehaviorFeatures | None, output: Path, *, force: bool) -> None:
+def _save(detector: VAEDetector, past: PastSpec | None, output: Path, *, force: bool) -> None:
     if past is None:
         detector.save(output, overwrite=force)
         return
@@ -290,12 +293,12 @@ def _save(detector: VAEDetector, past: BehaviorFeatures | None, output: Path, *,
 
     from vae_anomaly.pipelines import save_pipeline
 
-    save_pipeline(make_pipeline(past, detector), output, overwrite=force)
-    n_rows = len(past.history_.rows)
+    save_pipeline(make_pipeline(past.behavior, detector), output, overwrite=force)
+    n_rows = len(past.behavior.history_.rows)
     note(f"{output} remembers {n_rows:,} rows, with names, times and amounts: keep it as safe as these")
 
 
-def _check_holds_out_the_latest(past: BehaviorFeatures | None, aside: HoldOut | None) -> None:
+def _check_holds_out_the_latest(past: PastSpec | None, aside: HoldOut | None) -> None:
     if past is not None and aside is not None and aside.time is None:
         raise ParameterError(
             "--hold-out with --behavior needs --time-column COL: rows drawn at random would be the past of others. Give"

@@ -78,12 +78,20 @@ class Chunk:
 
     def bad_row(self, row: int, reason: str, remedy: str) -> BadRow:
         """One of the usable rows as one that is not."""
+        number = self._number(row)
         if self.records is not None:
-            line = self.start.line + int(self.records.lines_before[row])
-            return BadRow(self.file, line, reason, remedy, self.records[row])
-        number = int(self.index[row]) - self.start.total + self.start.row + 1
+            return BadRow(self.file, number, reason, remedy, self.records[row])
         cells = self.table.slice(row, 1).to_pylist()[0]
         return BadRow(self.file, number, reason, remedy, json.dumps(cells, default=str, ensure_ascii=False).encode())
+
+    def where(self, row: int) -> str:
+        """The file, and the line of one of the usable rows there; in a Parquet file the number of the row."""
+        return f"{self.file}, {'row' if self.records is None else 'line'} {self._number(row)}"
+
+    def _number(self, row: int) -> int:
+        if self.records is not None:
+            return self.start.line + int(self.records.lines_before[row])
+        return int(self.index[row]) - self.start.total + self.start.row + 1
 
     def without(self, bad: dict[int, BadRow]) -> Chunk:
         """The chunk with some of the usable rows among the bad ones."""
