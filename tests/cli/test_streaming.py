@@ -28,6 +28,7 @@ from vae_anomaly import CalibratedDetector, DiscoveryRate, FalseAlarmRate, VAEDe
 from vae_anomaly.benchmark.streaming_hostile import odd_payments as payments
 from vae_anomaly.benchmark.streaming_hostile import problem, run_hostile
 from vae_anomaly.cli import _score_run
+from vae_anomaly.cli._explain_shown import explain_shown
 from vae_anomaly.cli._narrow import scored_narrowly
 from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli._overlap import ahead, in_order
@@ -576,7 +577,7 @@ def test_a_cell_that_cannot_be_read_is_told_by_its_line_in_calibrate_too(folder,
     assert "bad.csv, line 39: expected a number in column 'amount'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [[], ["--all", "--reasons=2", "--as-reconstructed"]])
+@pytest.mark.parametrize("options", [[], ["--all", "--reasons=2", "--as-reconstructed"], ["--top=25"]])
 @pytest.mark.parametrize("name", ["out.csv", "out.jsonl.gz", "out.parquet"])
 def test_reasons_in_chunks_are_those_of_the_whole(folder, tmp_path, monkeypatch, small_chunks, name, options):
     command = ["explain", folder / "rate.vaea", folder / "payments.csv", *options]
@@ -595,13 +596,52 @@ def test_reasons_in_chunks_are_those_of_the_whole(folder, tmp_path, monkeypatch,
         assert read_table(tmp_path / name).equals(read_table(tmp_path / f"whole.{name}"))
 
 
-@pytest.mark.parametrize(
-    "options", [["--resume", "--top=3", "-o", "{out}"], ["--bad-rows=skip", "--pattern", "-o", "{out}"]]
-)
+@pytest.mark.parametrize("options", [["--resume", "--top=3"], ["--bad-rows=skip", "--pattern", "-o", "{out}"]])
 def test_what_asks_for_all_rows_at_once_goes_not_with_chunks(folder, tmp_path, capsys, options):
     options = [option.format(out=tmp_path / "out.csv") for option in options]
     assert call("explain", folder / "model.vaea", folder / "payments.csv", *options) == 2
-    assert "with neither --top nor --pattern" in capsys.readouterr().err
+    assert "they go with -o OUT, and without --pattern" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", ["model", "rate", "batch"])
+@pytest.mark.parametrize("options", [[], ["--top=3"], ["--all"], ["--pattern"]])
+def test_what_is_shown_of_chunks_is_what_is_shown_of_the_whole(folder, monkeypatch, capsys, model, options):
+    told = []
+    for size in (900, 1 << 23):
+        monkeypatch.setattr("vae_anomaly.table.stream.CHUNK_BYTES", size)
+        assert call("explain", folder / f"{model}.vaea", folder / "payments.csv", "--as-reconstructed", *options) == 0
+        told.append(capsys.readouterr())
+    assert told[0] == told[1]
+    score = VAEDetector.load(folder / "model.vaea").anomaly_score(read_table(folder / "payments.csv"))
+    if "--top=3" in options:
+        rows = [int(line.split()[1]) for line in told[0].out.splitlines() if re.match(r" +[123] +\d", line)]
+        assert rows == (np.argsort(-score, kind="stable")[:3] + 1).tolist()
+    assert "of 600 rows" in told[0].err
+
+
+def test_of_the_rows_that_are_shown_no_others_are_kept(folder, small_chunks):
+    how = {"n_reasons": 2, "conditional": False, "pattern": False}
+    which = {"top": 5, "every": False}
+    model, file = folder / "rate.vaea", str(folder / "payments.csv")
+    explained, facts = explain_shown(model, [file], Reading(), which=which, how=how)
+    assert explained.scored.table.num_rows == facts["explained"] == 5
+    assert facts["rows"] == 600
+    index = explained.scored.index
+    assert explained.scored.table.select(COLUMNS).equals(read_table(file).take(index))
+
+
+@pytest.mark.parametrize("options", [[], ["--top=4", "-o", "{out}"]])
+def test_a_pipe_that_has_to_be_read_twice_is_read_once(folder, tmp_path, capsys, options):
+    options = [option.format(out=tmp_path / "out.csv") for option in options]
+    os.mkfifo(tmp_path / "pipe")
+    rows = (folder / "payments.csv").read_bytes()
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(rows))
+    writer.start()
+    assert call("explain", folder / "rate.vaea", tmp_path / "pipe", *options) == 0
+    writer.join()
+    told = capsys.readouterr()
+    assert call("explain", folder / "rate.vaea", folder / "payments.csv", "--force", *options) == 0
+    assert told == capsys.readouterr()
 
 
 def test_a_pipe_is_read_once(folder, tmp_path):

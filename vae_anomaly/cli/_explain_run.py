@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from vae_anomaly.cli._explained import added_columns as reason_columns
@@ -21,7 +22,7 @@ _LINE = "line"
 
 @dataclass(frozen=True)
 class Explaining:
-    """How the rows that alert, or every row, are explained.
+    """How the rows that alert, or the most anomalous ones, or every row, are explained.
 
     Parameters
     ----------
@@ -31,12 +32,15 @@ class Explaining:
         Whether to explain rows that do not alert too.
     json_lines : bool
         Whether to write a JSON line for each explained row, and no other row.
+    top : int or None
+        How many rows to explain, the most anomalous ones, whether they alert or not.
     """
 
     n_reasons: int = 3
     conditional: bool = True
     every: bool = False
     json_lines: bool = False
+    top: int | None = None
 
     @property
     def names(self) -> list[str]:
@@ -44,15 +48,23 @@ class Explaining:
         return [] if self.json_lines else reason_columns(self.n_reasons, pattern=False)
 
     def beside(self, scorer: Scorer) -> Callable[[Chunk], Outcome]:
-        """A scorer that explains what it scores."""
+        """A scorer that explains what it scores; with `top` it has to know the whole run."""
+        chosen = None
+        if self.top is not None:
+            assert scorer.whole is not None  # noqa: S101
+            whole = scorer.whole
+            chosen = whole.index[chosen_rows(whole.score, whole.alert, top=self.top, every=False)]
 
         def explained(chunk: Chunk) -> Outcome:
             outcome = scorer(chunk)
             table, added = outcome.chunk.table, outcome.added
             for name in added.column_names:
                 table = table.append_column(name, added[name])
-            scored = Scored(table, outcome.score, outcome.alert, (), tuple(added.column_names))
-            rows = chosen_rows(scored, top=None, every=self.every)
+            index, names = outcome.chunk.index, tuple(added.column_names)
+            scored = Scored(table, outcome.score, outcome.alert, (), names, index=index)
+            rows = chosen_rows(outcome.score, outcome.alert, top=None, every=self.every)
+            if chosen is not None:
+                rows = np.flatnonzero(np.isin(index, chosen))
             found = explain_rows(
                 *(scorer.detector, scored, rows, scorer.reading),
                 n_reasons=self.n_reasons,
@@ -60,9 +72,7 @@ class Explaining:
                 pattern=False,
             )
             if self.json_lines:
-                index = outcome.chunk.index[rows].tolist()
-                records = zip(index, found.records(), strict=True)
-                lines = [json_text({**record, "row": number + 1}) for number, record in records]
+                lines = list(map(json_text, found.records()))
                 added = pa.table({_LINE: pa.array(lines, pa.string())})
             else:
                 added = found.table().select([*added.column_names, *self.names])

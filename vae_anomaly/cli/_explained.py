@@ -34,7 +34,7 @@ class Explained:
     Parameters
     ----------
     scored : Scored
-        All rows.
+        All rows, or those of them that may be shown.
     rows : intp ndarray of shape (n_explained,)
         Places of those that are explained, rising.
     reasons : DataFrame
@@ -64,21 +64,22 @@ class Explained:
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Each explained row: its number from 1, score, decision, cells and reasons, in the order of the file."""
-        rows = zip(self._lines(), self.rows.tolist(), self._cells(), strict=True)
-        for place, (reasons, row, cells) in enumerate(rows):
+        rows = zip(self._lines(), self.scored.numbers(self.rows), self._cells(), strict=True)
+        for place, (reasons, number, cells) in enumerate(rows):
             decided = {name: cells.pop(name) for name in self.scored.added}
             pattern = {} if self.patterns is None else {PATTERN: int(self.patterns.labels[place])}
-            yield {"row": row + 1, **decided, **pattern, "columns": cells, "reasons": reasons}
+            yield {"row": number, **decided, **pattern, "columns": cells, "reasons": reasons}
 
     def ranked(self, n: int) -> list[list[Any]]:
         """The `n` most anomalous of the explained rows, a line for each reason: the cells below `headers`."""
         order = np.argsort(-self.scored.score[self.rows], kind="stable")[:n]
         reasons = self.reasons[self.reasons["row"].isin(order)]
         lines = dict(zip(np.sort(order).tolist(), self._lines(reasons), strict=True))
+        numbers = self.scored.numbers(self.rows)
         shown = []
         for rank, place in enumerate(order.tolist(), 1):
             row = int(self.rows[place])
-            head = [rank, row + 1, f"{self.scored.score[row]:.2f}"]
+            head = [rank, numbers[place], f"{self.scored.score[row]:.2f}"]
             if RISK in self.scored.added:
                 head.append(f"{self.scored.table[RISK][row].as_py():.0f}")
             if self.patterns is not None:
@@ -150,13 +151,17 @@ def explain_rows(
     return Explained(scored, rows, reasons, n_reasons, alert_patterns(reasons, n_reasons=n_reasons))
 
 
-def chosen_rows(scored: Scored, *, top: int | None, every: bool, most: int | None = None) -> NDArray[np.intp]:
+def chosen_rows(
+    score: NDArray[np.float64], alert: NDArray[np.bool_], *, top: int | None, every: bool, most: int | None = None
+) -> NDArray[np.intp]:
     """Places of the rows to explain: those that alert, or the `top` most anomalous, or `every` one.
 
     Parameters
     ----------
-    scored : Scored
-        All rows.
+    score : float64 ndarray of shape (n_rows,)
+        Of all rows, in nats, higher is more anomalous.
+    alert : bool ndarray of shape (n_rows,)
+        Which of them alert.
     top : int or None
         How many, whether they alert or not.
     every : bool
@@ -165,7 +170,7 @@ def chosen_rows(scored: Scored, *, top: int | None, every: bool, most: int | Non
         Of the rows that alert, how many at most, the most anomalous ones.
     """
     if every:
-        return np.arange(len(scored.score))
-    order = scored.ranked(len(scored.score))
-    chosen = order[:top] if top is not None else order[scored.alert[order]][:most]
+        return np.arange(len(score))
+    order = np.argsort(-score, kind="stable")  # equal scores keep the order of the rows
+    chosen = order[:top] if top is not None else order[alert[order]][:most]
     return np.sort(chosen)

@@ -45,6 +45,8 @@ class Scored:
         `SCORE` and `ALERT`; of a calibrated model `P_VALUE` and `RISK` too.
     made : tuple of str
         Columns of the table that were not read but made, of the past of rows.
+    index : int64 ndarray of shape (n_rows,) or None
+        The number of each among the rows of the files, counted from 0; None if they are all of these.
     """
 
     table: pa.Table
@@ -53,6 +55,11 @@ class Scored:
     passed_through: tuple[str, ...]
     added: tuple[str, ...]
     made: tuple[str, ...] = ()
+    index: NDArray[np.int64] | None = None
+
+    def numbers(self, rows: NDArray[np.intp]) -> list[int]:
+        """What people call rows, by their places in the table: their numbers in the files, counted from 1."""
+        return [int(row) + 1 for row in (rows if self.index is None else self.index[rows])]
 
     def as_read(self) -> pa.Table:
         """The table without what was made."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,13 +23,12 @@ from vae_anomaly.cli._past import Past, check_goes_with_past, chunks_of, past_of
 from vae_anomaly.cli._print import note
 from vae_anomaly.cli._progress import progress
 from vae_anomaly.cli._rows import check_free
-from vae_anomaly.cli._scoring import Scorer, WholeRun
+from vae_anomaly.cli._scoring import Scorer, WholeRun, decides_together
 from vae_anomaly.cli._tally import Outcome, Tally
 from vae_anomaly.cli._wanted import Wanted
-from vae_anomaly.decision.calibration import BatchRule
 from vae_anomaly.errors import OutputError, ParameterError
 from vae_anomaly.table import stream as table_stream
-from vae_anomaly.table.chunk import Chunk
+from vae_anomaly.table.chunk import Chunk, Place
 from vae_anomaly.table.csv_file import STANDARD_STREAM
 from vae_anomaly.table.io import check_target
 from vae_anomaly.table.passing import Passing, is_kept
@@ -97,7 +97,8 @@ def run(
     stored, past = stored_calibration(artifact), past_of(artifact, reading)
     check_goes_with_past(past, wanted)
     keep_bad = wanted.bad_rows != ERROR
-    with _readable_twice(names, stored) as sources:
+    twice = decides_together(stored) or (explaining is not None and explaining.top is not None)
+    with readable_twice(names) if twice else nullcontext(names) as sources:
         stream = reading.stream(sources, keep_bad=keep_bad)
         added = [*added_names(stored), *([] if explaining is None else explaining.names)]
         check_free(stream.schema.empty_table(), added)
@@ -110,15 +111,15 @@ def run(
             detector = VAEDetector.load(model, device=wanted.device)
             if not output.is_whole:
                 scorer = Scorer(detector, stored, reading, wanted.bad_rows)
-                if stored is not None and isinstance(stored.calibration.rule, BatchRule):
-                    before = _outcomes(scorer, reading.stream(sources, keep_bad=keep_bad), Tally(), past)
+                if twice:
+                    before = outcomes_of(scorer, reading.stream(sources, keep_bad=keep_bad), None, past)
                     scorer = replace(scorer, whole=WholeRun(before, stored))
                 work = scorer if explaining is None else explaining.beside(scorer)
                 form = _Bytes(stream, added, wanted, explaining)
                 with (
                     _saying_how_to_go_on(output),
                     progress(names, tally.rows) as show,
-                    closing(_outcomes(work, stream, tally, past)) as outcomes,
+                    closing(outcomes_of(work, stream, tally.place, past)) as outcomes,
                 ):
                     for outcome in outcomes:
                         _write(outcome, output, tally, form)
@@ -131,8 +132,11 @@ def run(
     return ScoredFiles(tally, detector, stored, passed)
 
 
-def _outcomes(work: Callable[[Chunk], Outcome], stream: Stream, tally: Tally, past: Past | None) -> Generator[Outcome]:
-    return in_order(work, ahead(chunks_of(stream, past, tally.place)))
+def outcomes_of(
+    work: Callable[[Chunk], Outcome], stream: Stream, place: Place | None, past: Past | None
+) -> Generator[Outcome]:
+    """What becomes of the chunks after a place, in order."""
+    return in_order(work, ahead(chunks_of(stream, past, place)))
 
 
 def _write(outcome: Outcome, output: Unfinished | Passing, tally: Tally, form: _Bytes) -> None:
@@ -253,14 +257,23 @@ def _saying_how_to_go_on(output: Unfinished | Passing) -> Iterator[None]:
 
 
 @contextmanager
-def _readable_twice(names: list[str], stored: StoredCalibration | None) -> Iterator[list[str]]:
-    """The same files; standard input copied to one, if it has to be read twice."""
-    twice = stored is not None and isinstance(stored.calibration.rule, BatchRule)
-    if not twice or STANDARD_STREAM not in names:
-        yield names
-        return
+def readable_twice(names: list[str]) -> Iterator[list[str]]:
+    """The same files, those that can be read but once copied: standard input, and pipes."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(_copied(name)) if _is_read_once(name) else name for name in names]
+
+
+def _is_read_once(name: str) -> bool:
+    return name == STANDARD_STREAM or (os.path.exists(name) and not os.path.isfile(name))
+
+
+@contextmanager
+def _copied(name: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder, "standard stream")
-        with copy.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        yield [str(copy) if name == STANDARD_STREAM else name for name in names]
+        copy = Path(folder, "standard stream" if name == STANDARD_STREAM else Path(name).name)
+        with (
+            copy.open("wb") as file,
+            nullcontext(sys.stdin.buffer) if name == STANDARD_STREAM else open(name, "rb") as it,
+        ):
+            shutil.copyfileobj(it, file)
+        yield str(copy)

@@ -15,6 +15,7 @@ from vae_anomaly._segments import known_segments
 from vae_anomaly.cli._options import ERROR, MISSING, Reading
 from vae_anomaly.cli._rows import anomaly_scores
 from vae_anomaly.cli._tally import Outcome
+from vae_anomaly.decision.calibration import BatchRule
 from vae_anomaly.errors import TableError
 from vae_anomaly.table.bad_cells import REMEDY, BadCell, bad_cells, emptied
 from vae_anomaly.table.chunk import Chunk
@@ -39,7 +40,7 @@ class Scorer:
     bad_rows : {"error", "skip", "missing"}
         What to do with a row that has a cell that cannot be read.
     whole : WholeRun or None
-        Scores and alerts of all rows, where which rows alert depends on all of them.
+        Scores and alerts of all rows, where which rows alert, or are explained, depends on all of them.
     """
 
     detector: VAEDetector
@@ -105,13 +106,13 @@ class WholeRun:
     ----------
     outcomes : iterable of Outcome
         Of all chunks.
-    stored : StoredCalibration
-        With a rule that decides by all rows together.
+    stored : StoredCalibration or None
+        By what rows alert, if the model has a calibration; its rule may decide by all rows together.
     """
 
-    def __init__(self, outcomes: Iterator[Outcome], stored: StoredCalibration) -> None:
-        known = stored.calibration.segments
-        index, score = [], []
+    def __init__(self, outcomes: Iterator[Outcome], stored: StoredCalibration | None) -> None:
+        batch = stored if decides_together(stored) else None
+        index, score, alert = [], [], []
         group: list[NDArray[np.object_]] = []
         self._emptied: dict[int, Mapping[str, int]] = {}
         for outcome in outcomes:
@@ -119,21 +120,23 @@ class WholeRun:
                 self._emptied[outcome.chunk.start.total] = outcome.emptied
             index.append(outcome.chunk.index)
             score.append(outcome.score)
-            names = known_segments(outcome.chunk.table, known, stored.segment_column)
-            group += [] if names is None else [names]
-        self._index, self._score = np.concatenate(index), np.concatenate(score)
-        groups = np.concatenate(group) if group else None
-        self._alert = stored.calibration.alerts(self._score, groups)
+            alert.append(outcome.alert)
+            if batch is not None:
+                names = known_segments(outcome.chunk.table, batch.calibration.segments, batch.segment_column)
+                group += [] if names is None else [names]
+        self.index, self.score, self.alert = np.concatenate(index), np.concatenate(score), np.concatenate(alert)
+        if batch is not None:
+            self.alert = batch.calibration.alerts(self.score, np.concatenate(group) if group else None)
 
     def scores_of(self, chunk: Chunk) -> NDArray[np.float64] | None:
         """The scores of a chunk; None if some of its rows had none."""
         rows = self._rows(chunk)
-        return None if rows is None else self._score[rows]
+        return None if rows is None else self.score[rows]
 
     def alerts_of(self, chunk: Chunk) -> NDArray[np.bool_] | None:
         """Which of its rows alert."""
         rows = self._rows(chunk)
-        return None if rows is None else self._alert[rows]
+        return None if rows is None else self.alert[rows]
 
     def emptied_of(self, chunk: Chunk) -> Mapping[str, int]:
         """The cells of it that were taken as missing."""
@@ -142,6 +145,11 @@ class WholeRun:
     def _rows(self, chunk: Chunk) -> slice | None:
         if not len(chunk.index):
             return slice(0, 0)
-        first, last = np.searchsorted(self._index, chunk.index[[0, -1]])
+        first, last = np.searchsorted(self.index, chunk.index[[0, -1]])
         found = slice(int(first), int(last) + 1)
-        return found if np.array_equal(self._index[found], chunk.index) else None
+        return found if np.array_equal(self.index[found], chunk.index) else None
+
+
+def decides_together(stored: StoredCalibration | None) -> bool:
+    """Whether which rows alert depends on all of them."""
+    return stored is not None and isinstance(stored.calibration.rule, BatchRule)

@@ -93,34 +93,34 @@ def explain(
 ) -> None:
     """Say why rows alert: the columns that are most unlike what is usual for them.
 
-    Files may be larger than memory where rows are written and neither --top nor
-    --pattern asks for all of them at once.
+    Files may be larger than memory, unless --pattern has to be written beside
+    every row. What is shown on the screen, or of --top, is read twice.
     """
     json_lines = json_lines or (output is not None and _is_lines(output))
     output = "-" if json_lines and output is None else output
     _check_usage(output, json_lines=json_lines, safe=spreadsheet_safe, top=top, every=every)
     reading = Reading(delimiter, encoding, decimal, no_header)
-    if output is not None and top is None and not pattern:
+    if output is not None and not pattern:
         wanted = Wanted(output, rejects, bad_rows, 0, device, spreadsheet_safe, resume, force)
-        _explain_stream(model, files, reading, wanted, (reasons, not as_reconstructed, every, json_lines))
+        _explain_stream(model, files, reading, wanted, (reasons, not as_reconstructed, every, json_lines, top))
         return
     if resume or rejects or bad_rows != ERROR:
         raise ParameterError(
             "--resume, --bad-rows and --rejects are for rows that are written one after the other: they go with -o OUT,"
-            " and with neither --top nor --pattern."
+            " and without --pattern."
         )
-    explained, facts = explain_files(
-        model,
-        files,
-        reading,
-        output=output,
-        json_lines=json_lines,
-        which={"top": top, "every": every},
-        how={"n_reasons": reasons, "conditional": not as_reconstructed, "pattern": pattern},
-        device=device,
-        force=force,
-        safe=spreadsheet_safe,
-    )
+    which: dict[str, Any] = {"top": top, "every": every}
+    how = {"n_reasons": reasons, "conditional": not as_reconstructed, "pattern": pattern}
+    if output is None:
+        from vae_anomaly.cli._explain_shown import explain_shown
+
+        which["most"] = None if pattern else _SHOWN
+        explained, facts = explain_shown(model, files, reading, which=which, how=how, device=device)
+    else:
+        written: dict[str, Any] = {"json_lines": json_lines, "force": force, "safe": spreadsheet_safe}
+        explained, facts = explain_files(
+            model, files, reading, output=output, which=which, how=how, device=device, **written
+        )
     if explained.scored.passed_through:
         note(f"passed through, unknown to the model: {', '.join(explained.scored.passed_through)}")
     if output != "-":
@@ -128,11 +128,11 @@ def explain(
         if output is None:
             show_reasons(explained)
         show_patterns(explained)
-    note(in_short(explained))
+    note(in_short(explained, facts["rows"], facts["alerts"]))
 
 
 def _explain_stream(
-    model: Path, files: list[str], reading: Reading, wanted: Wanted, how: tuple[int, bool, bool, bool]
+    model: Path, files: list[str], reading: Reading, wanted: Wanted, how: tuple[int, bool, bool, bool, int | None]
 ) -> None:
     """Explain rows chunk by chunk, and say what has come of it."""
     from vae_anomaly.cli._explain_run import Explaining
@@ -155,7 +155,7 @@ def explain_files(
     files: list[str],
     reading: Reading,
     *,
-    output: str | None,
+    output: str,
     json_lines: bool,
     which: dict[str, Any],
     how: dict[str, Any],
@@ -163,24 +163,23 @@ def explain_files(
     force: bool = False,
     safe: bool = False,
 ) -> tuple[Explained, dict[str, Any]]:
-    """Load, read, score, explain, write; return the explained rows and what to say of the run."""
+    """Load, read, score, explain, write, all rows in memory; return the explained ones and what to say of the run."""
     from vae_anomaly.cli.score import check_output, decided_by, scored_with_model, thresholds_in_words, write_rows
 
     check_output(output, model, force=force)
     from vae_anomaly.cli._explained import added_columns, chosen_rows, explain_rows
     from vae_anomaly.table.io import write_lines
 
-    columns = added_columns(how["n_reasons"], pattern=how["pattern"]) if output and not json_lines else []
+    columns = [] if json_lines else added_columns(how["n_reasons"], pattern=how["pattern"])
     scored, detector, stored = scored_with_model(model, files, reading, device=device, reserved=columns)
-    most = None if output or how["pattern"] else _SHOWN  # no more than can be seen
-    explained = explain_rows(detector, scored, chosen_rows(scored, **which, most=most), reading, **how)
-    if json_lines and output:
+    explained = explain_rows(detector, scored, chosen_rows(scored.score, scored.alert, **which), reading, **how)
+    if json_lines:
         write_lines(map(json_text, explained.records()), output, force=force)
-    elif output:
+    else:
         write_rows(explained.table(), output, force=force, safe=safe)
     facts = {"rows": len(scored.score), "alerts": int(scored.alert.sum()), "explained": len(explained.rows)}
     facts |= {} if explained.patterns is None else {"patterns": len(explained.patterns)}
-    return explained, facts | thresholds_in_words(decided_by(detector, stored)) | ({"output": output} if output else {})
+    return explained, facts | thresholds_in_words(decided_by(detector, stored)) | {"output": output}
 
 
 def show_reasons(explained: Explained) -> None:
@@ -201,15 +200,15 @@ def show_patterns(explained: Explained) -> None:
         ", ".join(f"{column} {direction}" for column, direction in zip(*of, strict=True)) or "nothing stands out"
         for of in zip(table["columns"], table["directions"], strict=True)
     ]
-    numbers = (explained.rows[table["row"]] + 1).tolist()
+    numbers = explained.scored.numbers(explained.rows[table["row"]])
     rows = zip(table["pattern"].tolist(), table["n_alerts"].tolist(), numbers, marks, table["sentence"], strict=True)
     title = "Patterns" if len(table) == len(explained.patterns) else f"The {len(table)} largest patterns"
     show_table(title, ["pattern", "rows", "row", "reasons", "such as"], rows, left=["reasons", "such as"])
 
 
-def in_short(explained: Explained) -> str:
+def in_short(explained: Explained, n_rows: int, n_alerts: int) -> str:
     """How many rows were explained, and how many patterns they have."""
-    n_of = _counted(len(explained.rows), len(explained.scored.score), int(explained.scored.alert.sum()))
+    n_of = _counted(len(explained.rows), n_rows, n_alerts)
     return n_of if explained.patterns is None else f"{n_of}; patterns: {len(explained.patterns):,}"
 
 
