@@ -39,6 +39,7 @@ from vae_anomaly.plots import (
     ScoreDistributionDisplay,
     TrainingHistoryDisplay,
 )
+from vae_anomaly.plots._axes import BLACK
 
 N = 4_000
 COST = ExpectedCost("amount", 10)
@@ -538,3 +539,25 @@ def test_a_million_rows_are_thinned_but_keep_their_least_cost():
     display = CostCurveDisplay.from_predictions(y, score, ExpectedCost(500, 10))
     assert len(display.line_.get_xdata()) <= 2_010
     assert display.line_.get_ydata().min() == display.curve.cost.min() / 1_000
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background", "grayscale"])
+def test_thresholds_stand_out_whatever_the_style(week, style):
+    with plt.style.context(style):
+        lines = [
+            AlertsPerPeriodDisplay.from_predictions(week.score > 1, week.time, budget=3).line_,
+            PrecisionAtKDisplay.from_predictions(week.y, week.score, week.time, k=3).line_,
+            *ScoreDistributionDisplay.from_predictions(week.score, thresholds={"here": 1.0}).lines_.values(),
+        ]
+        for line in lines:
+            shade, ground = (np.mean(mpl.colors.to_rgb(of)) for of in (line.get_color(), line.axes.get_facecolor()))
+            assert abs(shade - ground) > 0.7
+
+
+def test_without_a_ground_lines_are_black(week):
+    _, ax = plt.subplots(facecolor="none")
+    ax.set_facecolor("none")
+    assert (
+        AlertsPerPeriodDisplay.from_predictions(week.score > 1, week.time, budget=3, ax=ax).line_.get_color() == BLACK
+    )
+    plt.close(figure)

@@ -12,6 +12,7 @@ from sklearn.ensemble import IsolationForest
 
 from vae_anomaly import (
     CalibratedDetector,
+    Contamination,
     DiscoveryRate,
     FalseAlarmRate,
     ParameterError,
@@ -158,6 +159,21 @@ def test_an_array_and_a_table_of_one_column():
         detector = VAEDetector(max_steps=20, n_members=1).fit(X)
     display = ReasonsDisplay.from_estimator(detector, X, 2)
     assert display.score == pytest.approx(detector.anomaly_score(X)[2])
+
+
+def test_the_threshold_is_that_of_the_segment_of_the_row(detector, payments):
+    place = np.arange(len(payments)) % 2
+    segments = np.array(["web", "shop"], dtype=object)[place]
+    calibrated = CalibratedDetector(detector, Contamination(0.1), cv="prefit", min_segment_rows=20)
+    calibrated.fit(payments, groups=segments)
+    for row, segment in enumerate(["web", "shop"]):
+        display = ReasonsDisplay.from_estimator(calibrated, payments, row, groups=segments)
+        assert display.threshold == calibrated.segment_thresholds_[segment] == display.line_.get_xdata()[0]
+    assert ReasonsDisplay.from_estimator(calibrated, payments).threshold == calibrated.threshold_
+    with pytest.raises(TableError, match="'groups' must have one entry"):
+        ReasonsDisplay.from_estimator(calibrated, payments, groups=["web"])
+    with pytest.raises(ParameterError, match="needs a CalibratedDetector"):
+        ReasonsDisplay.from_estimator(detector, payments, groups=segments)
 
 
 def test_what_has_no_reasons_is_refused(detector, payments):

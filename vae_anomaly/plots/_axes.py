@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,6 +23,7 @@ SKY: Final = "#56B4E9"
 GREY: Final = "#595959"
 BLACK: Final = "#000000"
 PALE: Final = "#D9D9D9"
+WHITE: Final = "#FFFFFF"
 
 SMALL: Final = "small"
 _WIDTH_OF_LETTER, _HEIGHT_OF_LINE = 0.55, 1.6  # of the font size; letters of the default font are about as wide
@@ -51,6 +52,25 @@ def axes_for(ax: Axes | None, n_labels: int = 0) -> Axes:
     _, new = plt.subplots(figsize=(6.4, 3.6 + 0.16 * max(0, n_labels - 5)), layout="constrained")
     new.spines[["top", "right"]].set_visible(False)
     return new
+
+
+def ink(ax: Axes) -> str:
+    """Black or white, whichever stands out from what the axes lie on, as styles have it dark or light."""
+    from matplotlib.colors import to_rgba
+
+    for face in (ax.get_facecolor(), ax.figure.get_facecolor()):
+        red, green, blue, alpha = to_rgba(face)
+        if alpha > 0:
+            return BLACK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else WHITE
+    return BLACK
+
+
+def across(ax: Axes) -> dict[str, Any]:
+    """How a threshold is drawn: a dashed line in ink, seen on bars of any colour by a rim in that of the axes."""
+    from matplotlib.patheffects import withStroke
+
+    rim = withStroke(linewidth=2.8, foreground=WHITE if ink(ax) == BLACK else BLACK, alpha=0.6)
+    return {"color": ink(ax), "linestyle": "--", "linewidth": 1.2, "path_effects": [rim]}
 
 
 def headroom(ax: Axes, n_lines: int) -> float:
@@ -95,7 +115,7 @@ def flags(ax: Axes, at: Mapping[str, float], low: float, n_lines_above: int = 0)
     for place, name in enumerate(order):
         height = 1 - (n_lines_above + place + 0.5) * step
         (lines[name],) = ax.plot(
-            [at[name]] * 2, [bottom, height], transform=blended, color=BLACK, linewidth=1, zorder=3
+            [at[name]] * 2, [bottom, height], transform=blended, color=ink(ax), linewidth=1, zorder=3
         )
         ax.annotate(
             shown(name, _LONGEST_NAME),

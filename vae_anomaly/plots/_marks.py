@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.plots._axes import BLACK, GREY, SMALL, text_size
+from vae_anomaly.plots._axes import GREY, SMALL, ink, text_size
 from vae_anomaly.plots._texts import shown
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def name_points(ax: Axes, points: Mapping[str, tuple[float, float]], head: float
     """
     at = np.array(list(points.values()), dtype=np.float64).reshape(-1, 2)
     lines = [line for line in ax.get_lines() if line.get_linestyle() != "None"]
-    (dots,) = ax.plot(at[:, 0], at[:, 1], "o", color=BLACK, markersize=4.5, zorder=4)
+    (dots,) = ax.plot(at[:, 0], at[:, 1], "o", color=ink(ax), markersize=4.5, zorder=4)
     _lay_out(ax)
     scale = 72 / ax.figure.dpi
     frame = ax.get_window_extent()

@@ -11,9 +11,9 @@ from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly.decision.alert_counts import AlertCounts, count_alerts
 from vae_anomaly.decision.budget import AlertBudget
 from vae_anomaly.plots._axes import (
-    BLACK,
     SKY,
     VERMILION,
+    across,
     axes_for,
     headroom,
     legend_on_top,
@@ -200,7 +200,7 @@ class AlertsPerPeriodDisplay:
         if self.budget is not None:
             label = f"budget, {self.budget:,g} per {counts.per}"
             labels.append(label)
-            self.line_ = ax.axhline(self.budget, color=BLACK, linestyle="--", linewidth=1.2, label=label)
+            self.line_ = ax.axhline(self.budget, label=label, **across(ax))
         top = max(float(n_alerts.max()), self.budget or 0.0, 1.0)
         n_columns = n_legend_columns(ax, labels)
         ax.set_ylim(0, 1.05 * top / (1 - headroom(ax, -(-len(labels) // n_columns))))

@@ -12,7 +12,7 @@ from vae_anomaly.decision._labelled import Floats, labelled_scores
 from vae_anomaly.decision.budget import AlertBudget
 from vae_anomaly.decision.calibration_rows import as_times
 from vae_anomaly.decision.metrics import DailyPrecision, precision_at_k_per_day
-from vae_anomaly.plots._axes import BLACK, BLUE, PALE, axes_for, headroom, legend_on_top, n_legend_columns
+from vae_anomaly.plots._axes import BLUE, PALE, across, axes_for, headroom, legend_on_top, n_legend_columns
 from vae_anomaly.plots._given import anomaly_scores
 from vae_anomaly.plots._periods import bars, period_ticks
 
@@ -183,7 +183,7 @@ class PrecisionAtKDisplay:
         labels = ["found", "attainable", f"mean {mean:.2g} of {best_mean:.2g}"]
         bars(ax, days, (np.zeros(len(days)), self._of_days(days, best)), PALE, labels[1], "day")
         bars(ax, days, (np.zeros(len(days)), self._of_days(days, found)), BLUE, labels[0], "day")
-        self.line_ = ax.axhline(mean, color=BLACK, linestyle="--", linewidth=1.2, label=labels[2])
+        self.line_ = ax.axhline(mean, label=labels[2], **across(ax))
         n_columns = n_legend_columns(ax, labels)
         ax.set_ylim(0, (1.05 * float(best.max()) or 1.0) / (1 - headroom(ax, -(-len(labels) // n_columns))))
         ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1])  # none beside the legend, where none can be

@@ -14,9 +14,10 @@ from sklearn.utils import _safe_indexing
 from vae_anomaly._params import Number, OneOf, check_params
 from vae_anomaly._telling import cell_text
 from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.decision.calibration_rows import as_segments
 from vae_anomaly.decision.reasons import LEVELS
 from vae_anomaly.errors import ParameterError, TableError
-from vae_anomaly.plots._axes import BLACK, BLUE, GREY, SMALL, VERMILION, axes_for, letters_across, lines_down
+from vae_anomaly.plots._axes import BLUE, GREY, SMALL, VERMILION, across, axes_for, letters_across, lines_down
 from vae_anomaly.plots._texts import shown
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ class ReasonsDisplay:
         row: int = 0,
         *,
         n_reasons: int = 8,
+        groups: Any = None,
         conditional: bool = True,
         sentences: bool = False,
         ax: Axes | None = None,
@@ -149,6 +151,8 @@ class ReasonsDisplay:
             With the row.
         row : int, default=0
             Place of the row in `X`, from 0.
+        groups : array-like of shape (n_samples,), optional
+            Segment of each row, as in `CalibratedDetector.predict`: the threshold is that of the row's segment.
         conditional : bool, default=True
             As in `VAEDetector.explain`.
         n_reasons, sentences, ax
@@ -162,9 +166,9 @@ class ReasonsDisplay:
         Raises
         ------
         ParameterError
-            The detector explains nothing, or a parameter is outside its domain.
+            The detector explains nothing, or has no segments, or a parameter is outside its domain.
         TableError
-            There is no such row, or the columns differ from those of `fit`.
+            There is no such row, `groups` has not one entry for each, or the columns differ from those of `fit`.
         MissingExtraError
             matplotlib is not installed.
         """
@@ -179,8 +183,7 @@ class ReasonsDisplay:
         if row >= n_rows:
             raise TableError(f"Expected a row number below the number of rows, {n_rows:,}: found {row:,}.")
         reasons = model.explain(_safe_indexing(X, [row]), n_reasons=None, conditional=conditional)
-        offset = getattr(detector, "offset_", None)  # a rule that decides by the batch has none
-        threshold = None if offset is None else -float(offset)
+        threshold = _threshold(detector, row, groups, n_rows)
         display = cls._of_lines(_lines(reasons, 0), n_reasons, _usual_shares(model), threshold, whole=True)
         return display.plot(ax, sentences=sentences)
 
@@ -312,7 +315,7 @@ class ReasonsDisplay:
     def _mark_threshold(self, ax: Axes) -> Line2D | None:
         if self.threshold is None:
             return None
-        line = ax.axvline(self.threshold, color=BLACK, linestyle="--", linewidth=1.2, zorder=3)
+        line = ax.axvline(self.threshold, zorder=3, **across(ax))
         ax.annotate(
             "alerts beyond",
             (self.threshold, 1.0),
@@ -324,6 +327,21 @@ class ReasonsDisplay:
             fontsize=SMALL,
         )
         return line
+
+
+def _threshold(detector: Any, row: int, groups: Any, n_rows: int) -> float | None:
+    """Score above which a row alerts; None where a rule decides by the batch."""
+    if not hasattr(detector, "offset_"):
+        return None
+    if groups is None:
+        return -float(detector.offset_)
+    if not hasattr(detector, "calibration_"):
+        raise ParameterError(
+            "The 'groups' parameter of ReasonsDisplay needs a CalibratedDetector, which has thresholds of segments. "
+            f"Got them with {type(detector).__name__} instead."
+        )
+    segment = as_segments(groups, n_rows, name="groups")[[row]]
+    return float(detector.calibration_.thresholds([0.0], segment)[0])
 
 
 def _lines(reasons: pd.DataFrame, row: int) -> pd.DataFrame:
