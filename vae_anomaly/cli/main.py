@@ -18,7 +18,20 @@ from typing import Annotated, Any
 import typer
 
 from vae_anomaly._version import __version__
-from vae_anomaly.cli import benchmark, calibrate, demo, evaluate, explain, export, fit, inspect, report, score, serve
+from vae_anomaly.cli import (
+    benchmark,
+    calibrate,
+    demo,
+    evaluate,
+    explain,
+    export,
+    fit,
+    inspect,
+    report,
+    sample,
+    score,
+    serve,
+)
 from vae_anomaly.cli._print import show_text
 from vae_anomaly.errors import (
     ModelFileError,
@@ -37,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "explain": explain.explain,
     "evaluate": evaluate.evaluate,
     "report": report.report,
+    "sample": sample.sample,
     "inspect": inspect.inspect,
     "serve": serve.serve,
     "export": export.export,

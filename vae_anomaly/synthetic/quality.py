@@ -153,7 +153,7 @@ class SyntheticQuality:
         found = self.usefulness
         if found is None:
             return []
-        name = f"average precision of {found.target}, trained on"
+        name = f"average precision of {found.target} by training on them"
         return [(name, found.trained_on_synthetic, found.trained_on_real, "as trained on real rows")]
 
     def _privacy(self) -> list[tuple[Any, ...]]:
