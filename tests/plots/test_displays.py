@@ -557,7 +557,5 @@ def test_thresholds_stand_out_whatever_the_style(week, style):
 def test_without_a_ground_lines_are_black(week):
     _, ax = plt.subplots(facecolor="none")
     ax.set_facecolor("none")
-    assert (
-        AlertsPerPeriodDisplay.from_predictions(week.score > 1, week.time, budget=3, ax=ax).line_.get_color() == BLACK
-    )
-    plt.close(figure)
+    display = AlertsPerPeriodDisplay.from_predictions(week.score > 1, week.time, budget=3, ax=ax)
+    assert display.line_.get_color() == BLACK
