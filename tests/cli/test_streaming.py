@@ -603,8 +603,10 @@ def test_what_asks_for_all_rows_at_once_goes_not_with_chunks(folder, tmp_path, c
     assert "they go with -o OUT, and without --pattern" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("model", ["model", "rate", "batch"])
-@pytest.mark.parametrize("options", [[], ["--top=3"], ["--all"], ["--pattern"]])
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [("model", ["--all"]), ("rate", []), ("rate", ["--top=3"]), ("batch", []), ("batch", ["--pattern"])],
+)
 def test_what_is_shown_of_chunks_is_what_is_shown_of_the_whole(folder, monkeypatch, capsys, model, options):
     told = []
     for size in (900, 1 << 23):
