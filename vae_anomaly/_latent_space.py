@@ -22,7 +22,7 @@ from vae_anomaly.training.device import exact_products
 _RULES: dict[str, tuple[Rule, ...]] = {"steps": (Number(2, 1_000_000, integer=True),), "path": (OneOf(PATHS),)}
 
 
-class LatentSpace(TransformerMixin):  # type: ignore[misc]
+class LatentSpace(TransformerMixin):
     """What a `VAEDetector` knows of its latent space: apart from it, for the length of the file alone."""
 
     def transform(self: Any, X: Any) -> NDArray[np.float64]:
