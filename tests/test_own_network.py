@@ -289,7 +289,7 @@ one_network = nn.Linear(25, 16)
         (lambda shape: one_network, "a new network each time it is called. Got members with weights in common"),
         (Mixing, r"whatever rows are beside it. Got outputs that change"),
         (Drawing, r"whatever rows are beside it. Got outputs that change"),
-        (one_network, "a function or class that makes an nn.Module"),
+        (one_network, "a function or class that makes a new nn.Module .* Got Linear"),
         ("transformer", "a function or class .* or None. Got 'transformer'"),
     ],
 )

@@ -23,7 +23,7 @@ class _Factory:
         return callable(value) and not isinstance(value, nn.Module)
 
     def __str__(self) -> str:
-        return "a function or class that makes an nn.Module from a NetworkShape, anew for each member"
+        return "a function or class that makes a new nn.Module from a NetworkShape"
 
 
 RULES: dict[str, tuple[Rule, ...]] = {
