@@ -105,7 +105,7 @@ class Sampled:
         if cells is None:
             raise ParameterError(
                 f"The 'conditions' parameter of {_OWNER} must give values that go together. Got "
-                f"{dict(conditions or {})!r}, which rows of fit have together a thousandth as often as chance would "
+                f"{dict(conditions or {})!r}, which rows of fit have together a hundredth as often as chance would "
                 "have it, or never: leave one out."
             )
         return table_of(self.schema_, cells)

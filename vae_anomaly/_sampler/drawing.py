@@ -18,8 +18,8 @@ BLOCK = 1024
 
 _MOST_TRIES, _TRIES_OF_A_ROW = 200, 64
 _ENOUGH, _SPARE = 2.0, 32
-_LEAST_LIFT = np.log(1e-3)
-"""Cells are taken to contradict each other if they come together less than a thousandth as often as by chance."""
+_LEAST_LIFT = np.log(0.01)
+"""Cells are taken to contradict each other if they come together less than a hundredth as often as by chance."""
 
 
 def seed_of(random_state: Any) -> np.random.SeedSequence:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_anomaly._sampler.dependence import Follows
 from vae_anomaly._sampler.levels import Codes, Days, Gaps, Levels, Parts, Values, codes_of, days_of, values_of
 from vae_anomaly._sampler.numbers import NOT_ROUNDED, SHARES, Continuous
 from vae_anomaly._sampler.sampler import Sampler, n_joint
-from vae_anomaly._sampler.tree import Follows
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.model.mixture import Mixture
 from vae_anomaly.table.columns import DatetimeColumn, NumericColumn
@@ -24,12 +24,14 @@ _MOST_DAYS = 4e6
 """Since 1970, either way: year 9999 is nearer."""
 
 _KINDS: tuple[type, ...] = (Codes, Values, Days, Gaps)
+_WITH_VALUES = (1, 2)
 _DTYPES = {
     "continuous": "int32",  # column, whether a time of day, decimals
     "residual": "float32",
     "raw": "float32",
     "value": "float64",
-    "levels": "int32",  # kind, column, levels, parent, levels of the parent, pairs
+    "levels": "int32",  # kind, column, levels, how many it follows
+    "follows": "int32",  # parent, its levels, pairs
     "level_values": "float64",
     "pair": "int32",
     "log_factor": "float32",
@@ -41,17 +43,19 @@ def sampler_to_arrays(sampler: Sampler) -> Arrays:
     """Name each array, for a model file."""
     columns, nothing = sampler.continuous, np.zeros((0, len(SHARES)))
     described = [(c.column, c.is_time, c.decimals) for c in columns]
+    follows = [one for several in sampler.follows for one in several]
     levels = [
-        (_KINDS.index(type(node)), node.column, node.n_levels, follows.parent, follows.shape[0], len(follows.pair))
-        for node, follows in zip(sampler.levels, sampler.follows, strict=True)
+        (_KINDS.index(type(node)), node.column, node.n_levels, len(several))
+        for node, several in zip(sampler.levels, sampler.follows, strict=True)
     ]
     arrays: Arrays = {
         "continuous": np.array(described).reshape(-1, 3),
         **{name: np.array([getattr(c, name) for c in columns] or nothing) for name in ("residual", "raw", "value")},
-        "levels": np.array(levels).reshape(-1, 6),
+        "levels": np.array(levels).reshape(-1, 4),
+        "follows": np.array([(one.parent, one.shape[0], len(one.pair)) for one in follows]).reshape(-1, 3),
         "level_values": np.concatenate([np.zeros(0), *map(_values, sampler.levels)]),
         **{
-            name: np.concatenate([np.zeros(0), *(getattr(follows, name) for follows in sampler.follows)])
+            name: np.concatenate([np.zeros(0), *(getattr(one, name) for one in follows)])
             for name in ("pair", "log_factor", "log_rest")
         },
     }
@@ -84,7 +88,9 @@ def sampler_from_arrays(arrays: Mapping[str, NDArray[Any]], schema: Schema, late
     if found != _DTYPES or not all(np.isfinite(array).all() for array in plain.values()):
         raise _refusal(f"finite arrays {_DTYPES}", str(found))
     continuous = _continuous(plain, schema)
-    levels, follows = _levels(plain, schema, dof, len(mixture.get("weight", ())))
+    levels, follows = _levels(
+        plain, schema, dof, [1, len(mixture.get("weight", ())), *(column.n_bins for column in continuous)]
+    )
     drawn = {c.column for c in continuous} | {node.column for node in levels if not isinstance(node, Gaps)}
     if drawn != set(range(len(schema.modelled))):
         raise _refusal(f"about all {len(schema.modelled)} columns", f"columns {sorted(drawn)}")
@@ -112,20 +118,20 @@ def _continuous(arrays: Mapping[str, NDArray[Any]], schema: Schema) -> tuple[Con
 
 
 def _levels(
-    arrays: Mapping[str, NDArray[Any]], schema: Schema, dof: float, n_components: int
-) -> tuple[tuple[Levels, ...], tuple[Follows, ...]]:
-    described = arrays["levels"]
-    if described.ndim != 2 or described.shape[1] != 6 or (described[:, 2:3] < 1).any() or (described[:, 5] < 0).any():
-        raise _refusal("six whole numbers for each kind of cell", str(described.shape))
-    counts = {
-        "pair": int(described[:, 5].sum()),
-        "log_factor": int(described[:, 5].sum()),
-        "log_rest": int(described[:, 4].clip(0).sum()),
-        "level_values": int(described[np.isin(described[:, 0], (1, 2)), 2].sum()),
-    }
+    arrays: Mapping[str, NDArray[Any]], schema: Schema, dof: float, sizes: list[int]
+) -> tuple[tuple[Levels, ...], tuple[tuple[Follows, ...], ...]]:
+    """The levels and what they follow; `sizes` counts the levels of what is drawn before them."""
+    described, following = arrays["levels"], arrays["follows"]
+    if described.ndim != 2 or described.shape[1] != 4 or (described[:, 2:] < 1).any():
+        raise _refusal("four whole numbers for each kind of cell", str(described.shape))
+    if following.shape != (described[:, 3].sum(), 3) or (following < 0).any():
+        raise _refusal(f"{described[:, 3].sum()} times three whole numbers", str(following.shape))
+    n_pairs, n_rest = int(following[:, 2].sum()), int(following[:, 1].sum())
+    n_values = int(described[np.isin(described[:, 0], _WITH_VALUES), 2].sum())
+    counts = {"pair": n_pairs, "log_factor": n_pairs, "log_rest": n_rest, "level_values": n_values}
     if any(arrays[name].shape != (count,) for name, count in counts.items()):
         raise _refusal(f"so many: {counts}", str({name: arrays[name].shape for name in counts}))
-    left = {name: arrays[name] for name in counts}
+    left = {name: arrays[name] for name in (*counts, "follows")}
 
     def take(name: str, n: int) -> NDArray[Any]:
         taken, left[name] = left[name][:n], left[name][n:]
@@ -133,17 +139,23 @@ def _levels(
 
     nodes: list[Levels] = []
     follows = []
-    for kind, column, n_levels, parent, n_parents, n_pairs in described.tolist():
-        values = take("level_values", n_levels) if kind in (1, 2) else np.zeros(0)
-        sizes = [n_components, *(node.n_levels for node in nodes)]
+    for kind, column, n_levels, n_follows in described.tolist():
+        values = take("level_values", n_levels if kind in _WITH_VALUES else 0)
         nodes.append(_node(schema, kind, column, values, n_levels, dof))
-        pair = take("pair", n_pairs)
-        expected = 1 if parent == -1 else sizes[parent] if 0 <= parent < len(sizes) else None
-        if n_parents != expected or ((pair < 0) | (pair >= n_parents * n_levels)).any():
-            raise _refusal("columns that follow earlier ones", f"column {column} after {parent} of {n_parents} levels")
-        factors = take("log_factor", n_pairs), take("log_rest", n_parents)
-        follows.append(Follows(parent, (n_parents, n_levels), pair, *factors))
+        several = []
+        for parent, n_parent_levels, n in take("follows", n_follows).tolist():
+            pair = take("pair", n)
+            if parent >= len(sizes) or n_parent_levels != sizes[parent] or _beyond(pair, n_parent_levels * n_levels):
+                raise _refusal("columns that follow earlier ones", f"column {column} after {parent}")
+            factors = take("log_factor", n), take("log_rest", n_parent_levels)
+            several.append(Follows(parent, (n_parent_levels, n_levels), pair, *factors))
+        follows.append(tuple(several))
+        sizes = [*sizes, n_levels]
     return tuple(nodes), tuple(follows)
+
+
+def _beyond(pair: NDArray[np.int32], n_pairs: int) -> bool:
+    return bool(((pair < 0) | (pair >= n_pairs)).any())
 
 
 def _node(schema: Schema, kind: int, column: int, values: NDArray[np.float64], n_levels: int, dof: float) -> Levels:

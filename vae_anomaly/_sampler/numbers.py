@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from vae_anomaly._sampler.levels import DAY
 from vae_anomaly.model.sampling import Given
 from vae_anomaly.table.layout import EncodedTable
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 SHARES = np.concatenate([[0.0], ndtr(np.linspace(-3.2, 3.2, 255)), [1.0]])
 """Shares of rows at which distributions are kept: denser in their tails."""
 
 NOT_ROUNDED = -1
+_BINS = 24
 _MOST_DECIMALS, _ROUNDED_SHARE, _LOOKED_AT = 9, 0.995, 1000
 _FULL_CIRCLE = 2 * np.pi
 
@@ -72,6 +74,19 @@ class Continuous:
         cells = np.interp(raw, self.raw, self.value)
         return cells if self.decimals == NOT_ROUNDED else np.round(cells, self.decimals) + 0.0
 
+    @cached_property
+    def _edges(self) -> Floats:
+        return np.unique(np.interp(np.arange(1, _BINS) / _BINS, SHARES, self.value))
+
+    @property
+    def n_bins(self) -> int:
+        """Into how many bins its cells are put."""
+        return len(self._edges) + 1
+
+    def bins(self, cells: Floats) -> Places:
+        """The bin of each cell, -1 where it is missing."""
+        return np.where(np.isnan(cells), -1, np.searchsorted(self._edges, cells)).astype(np.intp)
+
     def fixed(self, given: Given, cell: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """The normal numbers that stand for one cell, and the log of how densely they lie there, in nats."""
         low, high = (np.searchsorted(self.value, cell, side=side) for side in ("left", "right"))
@@ -111,18 +126,19 @@ def as_kept(quantiles: Floats) -> Floats:
     return quantiles.astype(np.float32).astype(np.float64)
 
 
-def quantiles_of(cells: Floats, *, is_time: bool) -> Floats:
-    """Quantiles of the cells of a column, each a cell that it has."""
-    present = np.sort(cells[~np.isnan(cells)] % DAY if is_time else cells[~np.isnan(cells)])
-    if not len(present):
-        return np.zeros(len(SHARES))
-    return np.asarray(present[np.rint(SHARES * (len(present) - 1)).astype(np.intp)])
+def quantiles_of(cells: Floats) -> Floats:
+    """Quantiles of cells, each of which is one of them."""
+    rising = np.sort(cells)
+    return (
+        np.asarray(rising[np.rint(SHARES * (len(rising) - 1)).astype(np.intp)])
+        if len(rising)
+        else np.zeros(len(SHARES))
+    )
 
 
-def decimals_of(cells: Floats, *, is_time: bool) -> int:
-    """Decimals that nearly all cells of a column do with, of seconds for a time."""
-    some = cells[~np.isnan(cells)][:_LOOKED_AT]
-    some = some % DAY if is_time else some
+def decimals_of(cells: Floats) -> int:
+    """Decimals that nearly all of some cells do with."""
+    some = cells[:_LOOKED_AT]
     for n in range(_MOST_DECIMALS + 1):
         if len(some) and (np.abs(np.round(some, n) - some) <= 1e-9 * np.abs(some)).mean() >= _ROUNDED_SHARE:
             return n

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
+import narwhals.stable.v2 as nw
 import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly._editable import editable
+from vae_anomaly._sampler.dependence import Follows, Source, added, grown
 from vae_anomaly._sampler.levels import (
     DAY,
     Gaps,
@@ -30,7 +33,6 @@ from vae_anomaly._sampler.numbers import (
     normal_scores,
     quantiles_of,
 )
-from vae_anomaly._sampler.tree import Follows, grown
 from vae_anomaly.model.explaining import present_cells
 from vae_anomaly.model.mixture import Mixture
 from vae_anomaly.model.network import TabularVAE
@@ -65,14 +67,14 @@ class Sampler:
         Those columns.
     levels : tuple of Levels
         All else that is drawn, each after what it follows.
-    follows : tuple of Follows
-        What that is.
+    follows : tuple of tuple of Follows
+        What that is. All rows come first, then the component, the columns of many values, and the levels before.
     """
 
     mixture: Mixture
     continuous: tuple[Continuous, ...]
     levels: tuple[Levels, ...]
-    follows: tuple[Follows, ...]
+    follows: tuple[tuple[Follows, ...], ...]
 
     @classmethod
     def of_rows(cls, model: TabularVAE, schema: Schema, table: EncodedTable, cells: Floats) -> Sampler:
@@ -99,12 +101,18 @@ class Sampler:
             residual, normal[:, place] = normal_scores(column.left(said, table), rng)
             continuous[place] = replace(column, residual=as_kept(residual))
         mixture, component = Mixture.of_rows(np.concatenate([z, normal[:, : n_joint(continuous)]], axis=1))
-        labels = [node.of_rows(table, cells) for node in levels]
-        order, follows = grown(
-            lambda node, rows: levels[node].log_prob(said[rows]), labels, [node.n_levels for node in levels], component
-        )
         drawn = cls(mixture, tuple(continuous), (), ())
-        drawn = replace(drawn, continuous=drawn._matched(model, cells, rng))
+        raw, said, drawn_component, _ = drawn._raw(model, _MATCHED, rng, {})
+        drawn = replace(drawn, continuous=tuple(map(partial(_matched, cells), continuous, raw.T)))
+        labels = [node.of_rows(table, cells) for node in levels]
+        sources = [Source(np.zeros(_MATCHED, np.intp), np.zeros(len(z), np.intp), 1)]
+        sources += [Source(drawn_component, component, mixture.n_components)]
+        for column, drawn_raw in zip(drawn.continuous, raw.T, strict=True):
+            seen = column.bins(_of_day(cells[:, column.column]) if column.is_time else cells[:, column.column])
+            sources.append(Source(column.bins(column.cells(drawn_raw)), seen, column.n_bins))
+        order, follows = grown(
+            lambda node: levels[node].log_prob(said), labels, [node.n_levels for node in levels], sources, rng
+        )
         return replace(drawn, levels=tuple(levels[node] for node in order), follows=tuple(follows))
 
     def draw(
@@ -133,11 +141,13 @@ class Sampler:
         fixed = fixed or {}
         raw, said, component, log_weight = self._raw(model, n_rows, rng, fixed)
         cells = np.zeros((n_rows, len(model.layout.columns)))
+        drawn_levels = [np.zeros(n_rows, dtype=np.intp), component]
         for column, drawn in zip(self.continuous, raw.T, strict=True):
-            cells[:, column.column] = column.cells(drawn)
-        drawn_levels = [component]
+            own = column.cells(drawn)
+            cells[:, column.column] = own
+            drawn_levels.append(column.bins(own))
         for node, follows in zip(self.levels, self.follows, strict=True):
-            log_p = node.log_prob(said) + self._added(follows, drawn_levels, n_rows)
+            log_p = node.log_prob(said) + added(follows, drawn_levels)
             level, log_p_of_fixed = _drawn_level(node, log_p, rng, fixed.get(node.column))
             log_weight += log_p_of_fixed
             drawn_levels.append(level)
@@ -173,36 +183,29 @@ class Sampler:
         raw = [column.drawn(said, left) for column, left in zip(self.continuous, normal.T, strict=True)]
         return (np.column_stack(raw) if raw else np.zeros((n_rows, 0))), said, component, log_weight
 
-    def _matched(self, model: TabularVAE, cells: Floats, rng: np.random.Generator) -> tuple[Continuous, ...]:
-        """The columns of many values, with what is drawn of them set beside the cells of fit."""
-        raw = np.sort(self._raw(model, _MATCHED, rng, {})[0], axis=0)
-        at = np.rint(SHARES * (_MATCHED - 1)).astype(np.intp)
-        return tuple(
-            replace(
-                column,
-                raw=as_kept(drawn[at]),
-                value=quantiles_of(cells[:, column.column], is_time=column.is_time),
-                decimals=decimals_of(cells[:, column.column], is_time=column.is_time),
-            )
-            for column, drawn in zip(self.continuous, raw.T, strict=True)
-        )
 
-    @staticmethod
-    def _added(follows: Follows, drawn: Sequence[Places], n_rows: int) -> Floats | NDArray[np.float32]:
-        """What each level gains by what the row has drawn so far."""
-        if follows.parent < 0:
-            return follows.dense
-        return np.asarray(follows.dense[drawn[follows.parent]])
+def _matched(cells: Floats, column: Continuous, raw: Floats) -> Continuous:
+    """A column of many values, with what is drawn of it set beside the cells of fit."""
+    own = cells[:, column.column]
+    own = own[~np.isnan(own)]
+    own = _of_day(own) if column.is_time else own
+    drawn = np.sort(raw)[np.rint(SHARES * (len(raw) - 1)).astype(np.intp)]
+    return replace(column, raw=as_kept(drawn), value=quantiles_of(own), decimals=decimals_of(own))
+
+
+def _of_day(seconds: Floats) -> Floats:
+    return np.asarray(seconds % DAY)
 
 
 def exact_cells(schema: Schema, X: Any, rows: Places) -> Floats:
     """Numbers and dates of some rows of a table, of shape (n_rows, n_modelled_columns); NaN for all else."""
-    table = as_table(X)
+    some = X[rows] if isinstance(X, np.ndarray) else nw.from_native(X, eager_only=True)[rows].to_native()
+    table = as_table(some)
     names = table.names if schema.named and not table.is_array else schema.names
     cells = np.full((len(rows), len(schema.modelled)), np.nan)
     for number, column in enumerate(schema.modelled_columns):
         if isinstance(column, NumericColumn | DatetimeColumn):
-            found = table.cells(names.index(column.name), mixed_as_text=True).take(rows)
+            found = table.cells(names.index(column.name), mixed_as_text=True)
             found = found.dictionary_decode() if hasattr(found, "dictionary_decode") else found
             cells[:, number] = editable(column, found.type).read(found)
     return cells

@@ -1,0 +1,292 @@
+"""How the levels of a row go together beyond what z says of each.
+
+Given z the decoder takes the columns for independent; and a place between two clusters of rows is a place that no row
+had, from which the one column may go this way and the other that. So levels are drawn one column after the other, and
+each column follows some of those before it: its log probabilities at z get a term for every pair of levels, by which
+the pairs come as often in what is drawn as they did in fit. A column that another one determines is determined in what
+is drawn, too.
+
+Chow & Liu (1968), "Approximating discrete probability distributions with dependence trees", for the order; Deming &
+Stephan (1940) for the terms, by iterative proportional fitting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.intp]
+
+_COMPARED = 4096
+"""Rows of fit on which pairs of columns are compared."""
+
+_PSEUDO_ROWS = np.array([0.01, 0.1, 1.0, 10.0, 100.0, 1000.0])
+"""How many rows what is drawn so far may count as, beside the rows of one level of the other column."""
+
+_MOST_FOLLOWED, _MOST_OF_MANY, _MANY = 6, 3, 64
+"""Columns that one follows at most, and those that one of many levels does."""
+
+_LEAST_GAIN = 5.0
+"""Nats, over the rows compared, by which a pair must describe rows better that it has not counted."""
+
+_ROUNDS = 3
+_MOST_PAIRS = 2**20
+_SMOOTHING = 0.5
+_TINY = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Follows:
+    """How the levels of one column follow those of another.
+
+    Parameters
+    ----------
+    parent : int
+        Place of the other column among all that is drawn before.
+    shape : tuple of int
+        Levels of the other column, and of this.
+    pair : int32 ndarray of shape (n_pairs,)
+        The pairs that rows of fit had: the other's level times this column's number of levels, and its level.
+    log_factor : float32 ndarray of shape (n_pairs,)
+        What each adds to the log probability.
+    log_rest : float32 ndarray of shape (n_parent_levels,)
+        What all other pairs add.
+    """
+
+    parent: int
+    shape: tuple[int, int]
+    pair: NDArray[np.int32]
+    log_factor: NDArray[np.float32]
+    log_rest: NDArray[np.float32]
+
+    @cached_property
+    def dense(self) -> NDArray[np.float32]:
+        """What every pair adds, of shape (n_parent_levels, n_levels)."""
+        table = np.repeat(self.log_rest[:, None], self.shape[1], axis=1)
+        table.ravel()[self.pair] = self.log_factor
+        return table
+
+
+def added(follows: Sequence[Follows], drawn: Sequence[Places]) -> NDArray[np.float32]:
+    """What each level of a column gains in each row, by the levels that the row has drawn."""
+    total = follows[0].dense[drawn[follows[0].parent]]
+    for one in follows[1:]:
+        total = total + one.dense[drawn[one.parent]]
+    return total
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Something with levels, in rows that are drawn and in rows of fit.
+
+    Parameters
+    ----------
+    drawn : intp ndarray of shape (n_drawn,)
+        Which level each row that is drawn has.
+    seen : intp ndarray of shape (n_rows,)
+        Which level each row of fit has, -1 where none.
+    n_levels : int
+        How many there are.
+    """
+
+    drawn: Places
+    seen: Places
+    n_levels: int
+
+
+def grown(
+    log_prob: Callable[[int], Floats],
+    labels: Sequence[Places],
+    sizes: Sequence[int],
+    sources: Sequence[Source],
+    rng: np.random.Generator,
+) -> tuple[list[int], list[tuple[Follows, ...]]]:
+    """Choose what each column follows, and take the factors of the pairs.
+
+    Parameters
+    ----------
+    log_prob : callable
+        ``log_prob(node)``, by the decoder, at the places of rows that are drawn, of shape (n_drawn, sizes[node]).
+    labels : sequence of intp ndarray of shape (n_rows,)
+        Levels of each node in the rows of fit, -1 where missing.
+    sizes : sequence of int
+        Levels of each node.
+    sources : sequence of Source
+        What is drawn before all nodes; the first one has one level, which is that of all rows.
+    rng : Generator
+        Of the draws.
+
+    Returns
+    -------
+    order : list of int
+        The nodes, in the order in which they are to be drawn.
+    follows : list of tuple of Follows
+        What each follows, in that order; of the places the sources have the first.
+    """
+    known = list(sources)
+    order, found = [], []
+    for node in _order(log_prob, labels, sizes, sources):
+        log_p = log_prob(node)
+        follows = _followed(_normalised(np.exp(log_p)), labels[node], sizes[node], known)
+        log_p = log_p + added(follows, [source.drawn for source in known])
+        drawn = (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)
+        known.append(Source(drawn, labels[node], sizes[node]))
+        order.append(node)
+        found.append(follows)
+    return order, found
+
+
+def _order(
+    log_prob: Callable[[int], Floats], labels: Sequence[Places], sizes: Sequence[int], sources: Sequence[Source]
+) -> list[int]:
+    """The nodes, each after what it goes with most closely of all that came before."""
+    every = [*((source.seen, source.n_levels) for source in sources), *zip(labels, sizes, strict=True)]
+    soft = [_indicator(source.drawn, source.n_levels).toarray() for source in sources]
+    for node, label in enumerate(labels):
+        p = _normalised(np.exp(log_prob(node)))
+        root = _fitted([_Pairs.of(0, sources[0], label, p)], p)[0]
+        soft.append(_normalised(p * np.exp(root.dense)).astype(np.float32))
+    gain = np.full((len(every), len(sizes)), -np.inf)
+    for node, size in enumerate(sizes):
+        own = len(sources) + node
+        others = [i for i, (_, n) in enumerate(every) if i != own and n * size <= _MOST_PAIRS]
+        expected = np.concatenate([soft[i] for i in others], axis=1).T @ soft[own]
+        gain[others, node] = _Counts.of([every[i] for i in others], labels[node], size).gains(expected)[0]
+    inside, left, order = list(range(len(sources))), set(range(len(sizes))), []
+    while left:
+        nodes = sorted(left)
+        best = nodes[int(gain[np.ix_(inside, nodes)].max(axis=0).argmax())]
+        order.append(best)
+        inside.append(len(sources) + best)
+        left.remove(best)
+    return order
+
+
+def _followed(p: Floats, label: Places, n_levels: int, known: Sequence[Source]) -> tuple[Follows, ...]:
+    """What one node follows: its shares, and then whatever else describes it better, the best first."""
+    pairs = [_Pairs.of(0, known[0], label, p)]
+    follows = _fitted(pairs, p)
+    usable = [i for i, source in enumerate(known) if i and source.n_levels * n_levels <= _MOST_PAIRS]
+    if not usable or n_levels < 2:
+        return tuple(follows)
+    counts = _Counts.of([(known[i].seen, known[i].n_levels) for i in usable], label, n_levels)
+    rows = sparse.hstack([_indicator(known[i].drawn, known[i].n_levels) for i in usable], format="csr").T.tocsr()
+    drawn = [source.drawn for source in known]
+    for _ in range(_MOST_FOLLOWED if n_levels <= _MANY else _MOST_OF_MANY):
+        now = _normalised(p * np.exp(added(follows, drawn)))
+        gain, pseudo_rows = counts.gains(rows @ now)
+        gain[[usable.index(one.parent) for one in pairs[1:]]] = -np.inf
+        best = int(gain.argmax())
+        if gain[best] < _LEAST_GAIN:
+            break
+        pairs.append(_Pairs.of(usable[best], known[usable[best]], label, now, float(pseudo_rows[best])))
+        follows = _fitted(pairs, p)
+    return tuple(follows)
+
+
+@dataclass(frozen=True, eq=False)
+class _Counts:
+    """How often the levels of one node come with those of others, in rows of fit."""
+
+    row: Places
+    level: Places
+    count: Floats
+    total: Floats
+    other: Places
+    n_others: int
+
+    @classmethod
+    def of(cls, others: Sequence[tuple[Places, int]], label: Places, n_levels: int) -> _Counts:
+        some = slice(None, None, -(-len(label) // _COMPARED))
+        label = label[some]
+        edges = np.cumsum([0, *(n for _, n in others)])
+        pairs = []
+        for edge, (seen, _) in zip(edges, others, strict=False):
+            both = (seen[some] >= 0) & (label >= 0)
+            pairs.append((edge + seen[some][both]) * n_levels + label[both])
+        pair, count = np.unique(np.concatenate(pairs), return_counts=True)
+        row = pair // n_levels
+        total = np.bincount(row, count, minlength=int(edges[-1]))[row]
+        other = np.searchsorted(edges, row, side="right") - 1
+        return cls(row, pair % n_levels, count.astype(np.float64), total, other, len(others))
+
+    def gains(self, expected: Floats) -> tuple[Floats, Floats]:
+        """How much better each of the others describes the node, and with how many pseudo rows.
+
+        Each row of fit is described by the pairs of all others, so that what few rows have in common by chance gains
+        nothing.
+
+        Parameters
+        ----------
+        expected : ndarray of shape (n_levels_of_others, n_levels)
+            How often the pairs come in what is drawn so far.
+        """
+        share = expected.sum(axis=0) / max(float(expected.sum()), _TINY)
+        drawn = expected.sum(axis=1)[self.row]
+        p = (expected[self.row, self.level] + _SMOOTHING * share[self.level]) / (drawn + _SMOOTHING) + _TINY
+        gains = []
+        for rows in _PSEUDO_ROWS:
+            better = np.log((self.count - 1 + rows * p) / (self.total - 1 + rows)) - np.log(p)
+            gains.append(np.bincount(self.other, self.count * better, minlength=self.n_others))
+        return np.max(gains, axis=0), _PSEUDO_ROWS[np.argmax(gains, axis=0)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """How often the levels of a node shall come with those of one other."""
+
+    parent: int
+    drawn: Places
+    wanted: Floats
+    seen: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, parent: int, source: Source, label: Places, now: Floats, pseudo_rows: float = 1.0) -> _Pairs:
+        shape = source.n_levels, now.shape[1]
+        both = (source.seen >= 0) & (label >= 0)
+        count = np.bincount(source.seen[both] * shape[1] + label[both], minlength=shape[0] * shape[1]).reshape(shape)
+        expected = _indicator(source.drawn, shape[0]).T @ now + _SMOOTHING * now.mean(axis=0)
+        expected /= expected.sum(axis=1, keepdims=True)
+        wanted = (count + pseudo_rows * expected) / (count.sum(axis=1, keepdims=True) + pseudo_rows)
+        return cls(parent, source.drawn, wanted, count > 0)
+
+
+def _fitted(pairs: Sequence[_Pairs], p: Floats) -> list[Follows]:
+    """Factors by which all pairs come as often as they shall, as near as a few rounds get."""
+    factors = [np.ones_like(one.wanted) for one in pairs]
+    indicators = [_indicator(one.drawn, len(one.wanted)).T.tocsr() for one in pairs]
+    now = p
+    for _ in range(_ROUNDS):
+        for one, factor, indicator in zip(pairs, factors, indicators, strict=True):
+            expected = indicator @ now
+            wanted = one.wanted * expected.sum(axis=1, keepdims=True)
+            ratio = (wanted + _TINY) / (expected + _TINY)
+            rest = ((wanted * ~one.seen).sum(axis=1) + _TINY) / ((expected * ~one.seen).sum(axis=1) + _TINY)
+            ratio = np.where(one.seen, ratio, rest[:, None])
+            factor *= ratio
+            now = _normalised(now * ratio[one.drawn])
+    return [_kept(one, np.log(np.maximum(factor, _TINY))) for one, factor in zip(pairs, factors, strict=True)]
+
+
+def _kept(pairs: _Pairs, log_factor: Floats) -> Follows:
+    pair = np.flatnonzero(pairs.seen.ravel())
+    rest = np.where(pairs.seen.all(axis=1), 0.0, np.where(pairs.seen, -np.inf, log_factor).max(axis=1))
+    shape = (len(log_factor), log_factor.shape[1])
+    of_pairs = log_factor.ravel()[pair].astype(np.float32)
+    return Follows(pairs.parent, shape, pair.astype(np.int32), of_pairs, rest.astype(np.float32))
+
+
+def _indicator(level: Places, n_levels: int) -> sparse.csr_array:
+    """Ones where each row has its level, of shape (n_rows, n_levels)."""
+    rows = np.arange(len(level) + 1)
+    return sparse.csr_array((np.ones(len(level), np.float32), level, rows), shape=(len(level), n_levels))
+
+
+def _normalised(p: Floats) -> Floats:
+    return np.asarray(p / (p.sum(axis=1, keepdims=True) + _TINY))
