@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from vae_anomaly._params import to_json
 from vae_anomaly._version import __version__
 from vae_anomaly.decision.calibration import Calibration
 from vae_anomaly.decision.guarantee import percent
@@ -103,4 +104,4 @@ def _threshold(detector: Any, calibration: Calibration | None) -> Iterator[tuple
 def _parameters(detector: Any) -> Iterator[tuple[str, str]]:
     for name, value in sorted(detector.get_params(deep=False).items()):
         if name not in _UNSAID:
-            yield name, str(value)
+            yield name, to_json(value) if callable(value) else str(value)
