@@ -26,6 +26,7 @@ from vae_anomaly._inputs import encoded
 from vae_anomaly._params import to_json
 from vae_anomaly.cli.main import run
 from vae_anomaly.onnx import export_onnx
+from vae_anomaly.report._card import _parameters
 
 N_HOURS = 12
 
@@ -332,3 +333,16 @@ def test_the_command_line_says_why_it_cannot(table, fitted, tmp_path, capsys):
         run(["inspect", str(tmp_path / "own.vaea")])
     assert ended.value.code
     assert "VAEDetector.load(path, encoder=...)" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_generative_side_is_that_of_the_own_network(table, fitted):
+    rows = table.head(20)
+    made = fitted.inverse_transform(fitted.transform(rows)).drop(columns="time")  # of a date its day is not known
+    pd.testing.assert_frame_equal(made, fitted.reconstruct(rows).drop(columns="time"))
+    assert list(fitted.sample(6, random_state=0).columns) == list(table.columns)
+
+
+def test_a_model_card_names_the_factory(fitted):
+    told = dict(_parameters(fitted))
+    assert told["encoder"].endswith(":Plain")
+    assert told["decoder"].endswith(":Plain(width=20)")
