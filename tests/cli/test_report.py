@@ -9,7 +9,10 @@ import pyarrow as pa
 import pytest
 
 from vae_anomaly import AlertBudget, CalibratedDetector, VAEDetector, make_transactions
+from vae_anomaly.cli._options import Reading
 from vae_anomaly.cli.main import run
+from vae_anomaly.report import summarise
+from vae_anomaly.report.writing import write_page
 from vae_anomaly.table.io import read_table, write_table
 
 KNOWN = ["timestamp", "category", "amount", "country"]
@@ -40,6 +43,34 @@ def folder(tmp_path_factory):
 def data_of(path):
     text = path.read_text(encoding="utf-8")
     return json.loads(re.search(r'id="report-data">(.*?)</script>', text, re.DOTALL)[1])
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize("model", ["model.vaea", "calibrated.vaea"])
+def test_the_page_of_rows_in_files_is_that_of_rows_in_memory(folder, tmp_path, monkeypatch, model, decimal):
+    monkeypatch.setattr("vae_anomaly.table.stream.CHUNK_BYTES", 5_000)
+    for name in ("vae_anomaly.table.on_disk", "vae_anomaly.cli._sample"):
+        monkeypatch.setattr(f"{name}._ROWS_AT_ONCE", 130)
+    rows = read_table(folder / "payments.csv")
+    if decimal == ",":
+        place = rows.column_names.index("amount")
+        commas = pa.array([cell.replace(".", ",") for cell in rows["amount"].to_pylist()])
+        rows = rows.set_column(place, "amount", commas)
+    write_table(rows, tmp_path / "rows.csv")
+    command = ["report", folder / model, tmp_path / "rows.csv", "-o", tmp_path / "page.html"]
+    command += ["--decimal", decimal, "--delimiter", ","]
+    assert call(*command, "--max-alerts=5", "--nearest=2", "--entity=customer_id") == 0
+    fitted = (VAEDetector if model == "model.vaea" else CalibratedDetector).load(folder / model)
+    groups = {} if model == "model.vaea" else {"groups": rows["country"].to_pylist(), "segment": "country"}
+    wishes = {"max_alerts": 5, "n_nearest": 2, "entity": "customer_id", **groups}
+    expected = summarise(fitted, Reading(decimal=decimal).for_model(rows), written=rows, **wishes)
+    write_page(expected, tmp_path / "expected.html")
+    found, wanted = (data_of(tmp_path / name) for name in ("page.html", "expected.html"))
+    told = "files", "model", "card", "facts"  # where they come from
+    assert {key: found[key] for key in found if key not in told} == {
+        key: wanted[key] for key in wanted if key not in told
+    }
+    assert {path.name for path in tmp_path.iterdir()} == {"rows.csv", "page.html", "expected.html"}
 
 
 @pytest.mark.parametrize("model", ["model.vaea", "calibrated.vaea"])

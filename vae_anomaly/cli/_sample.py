@@ -98,11 +98,18 @@ class Whole:
         return Kept(stored, sum(n_rows), sum(n_rows))
 
 
+def parts(table: pa.Table) -> Iterator[pa.Table]:
+    """The rows of a table that may be larger than memory, some at a time."""
+    for start in range(0, max(1, table.num_rows), _ROWS_AT_ONCE):
+        yield table.slice(start, _ROWS_AT_ONCE)
+
+
 def where(table: pa.Table, chosen: NDArray[np.bool_]) -> Iterator[pa.Table]:
-    """The chosen rows of a table that may be larger than memory, some at a time."""
-    for start in range(0, table.num_rows, _ROWS_AT_ONCE):
-        part = slice(start, start + _ROWS_AT_ONCE)
-        yield table.slice(start, _ROWS_AT_ONCE).filter(pa.array(chosen[part]))
+    """The chosen ones of them."""
+    start = 0
+    for part in parts(table):
+        yield part.filter(pa.array(chosen[start : start + part.num_rows]))
+        start += part.num_rows
 
 
 def sampled(tables: Iterable[pa.Table], n_rows: int, seed: int) -> tuple[pa.Table, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from vae_anomaly.cli._print import emit_json, note, show_facts
 
 if TYPE_CHECKING:
     from vae_anomaly.report import Report
+    from vae_anomaly.table.on_disk import DiskFolder
 
 _SHOWN = "What is shown"
 _BYTES_OF_A_MEGABYTE = 1_000_000
@@ -98,26 +100,19 @@ def report(
     """Write one page about the rows that alert: reasons, patterns, pictures, data quality and the model card.
 
     It needs a browser and nothing else: no network, no other file. It holds the rows that alert, so keep it as you
-    keep them.
+    keep them. Files may be larger than memory: their rows lie beside the page while it is made.
     """
     from vae_anomaly.report.writing import check_report_target, write_page
+    from vae_anomaly.table.on_disk import on_disk
+    from vae_anomaly.table.passing import is_kept
 
     check_report_target(output, force=force)
     check_apart(output, [model, *files], "an input file")
     reading = Reading(delimiter, encoding, decimal, no_header)
-    found = _report(
-        model,
-        files,
-        reading,
-        device,
-        title=title,
-        time=time_column,
-        entity=entity,
-        n_reasons=reasons,
-        max_alerts=max_alerts,
-        n_nearest=nearest,
-        fixed=tuple(fixed or ()),
-    )
+    wishes: dict[str, Any] = {"title": title, "time": time_column, "entity": entity, "n_reasons": reasons}
+    wishes |= {"max_alerts": max_alerts, "n_nearest": nearest, "fixed": tuple(fixed or ())}
+    with on_disk(output if is_kept(str(output)) else Path(tempfile.gettempdir(), "report")) as folder:
+        found = _report(model, files, reading, device, folder, **wishes)
     write_page(found, output, overwrite=force)
     scope = found.scope
     facts = {
@@ -137,25 +132,26 @@ def report(
     show_facts(facts | {"size": f"{output.stat().st_size / _BYTES_OF_A_MEGABYTE:.1f} MB"})
 
 
-def _report(model: Path, files: list[str], reading: Reading, device: str, **wishes: Any) -> Report:
-    """Load, read, score and gather."""
+def _report(model: Path, files: list[str], reading: Reading, device: str, folder: DiskFolder, **wishes: Any) -> Report:
+    """Load, read, score and gather; the rows lie in files meanwhile, of which a column at a time is looked at."""
     from vae_anomaly._calibration_file import stored_calibration
     from vae_anomaly._segments import known_segments
     from vae_anomaly.artifact import read_artifact
     from vae_anomaly.calibrated import CalibratedDetector
-    from vae_anomaly.cli._past import past_of
+    from vae_anomaly.cli._past import chunks_of, past_of
+    from vae_anomaly.cli._sample import Whole, parts
     from vae_anomaly.detector import VAEDetector
     from vae_anomaly.report import summarise
 
     artifact = read_artifact(model)
     stored, past = stored_calibration(artifact), past_of(artifact, reading)
-    table = reading.tables(files)
+    keeping = Whole(folder)
+    table = keeping.kept(chunk.table for chunk in chunks_of(reading.stream(files), past)).table
     given: dict[str, Any] = {"origin": _origin(model, files, artifact.manifest["versions"]), **wishes}
     if past is not None:
-        table = past.table(table)
         given |= {"sources": past.sources}
         given |= {name: value for name, value in past.roles.items() if wishes[name] is None}
-    read = reading.for_model(table)
+    read = table if reading.decimal == "." else keeping.kept(map(reading.for_model, parts(table))).table
     detector: Any = (VAEDetector if stored is None else CalibratedDetector).load(model, device=device)
     if stored is not None:
         groups = known_segments(table, stored.calibration.segments, stored.segment_column)

@@ -135,9 +135,9 @@ def on_disk(beside: Path) -> Iterator[DiskFolder]:
 
 
 def encoded_rows(encoder: TableEncoder, X: Any) -> EncodedTable:
-    """What the encoder makes of a table: in memory, or inside of `on_disk` in files."""
+    """What the encoder makes of a table: in memory, or of tables of Arrow inside of `on_disk` in files."""
     folder = _folder.get()
-    return encoder.encode(X) if folder is None else folder.encoded(encoder, X)
+    return folder.encoded(encoder, X) if folder is not None and isinstance(X, pa.Table) else encoder.encode(X)
 
 
 def _blocks(rows: EncodedTable) -> tuple[NDArray[Any], ...]:
@@ -153,8 +153,8 @@ def _mapped(path: Path, like: NDArray[Any], n_rows: int) -> NDArray[Any]:
 
 
 def _with_long_texts(table: pa.Table) -> pa.Table:
-    fields = [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in table.schema]
-    return table.cast(pa.schema(fields))
+    columns = [cells.cast(pa.large_string()) if cells.type == pa.string() else cells for cells in table.columns]
+    return pa.table(columns, names=table.column_names)
 
 
 @contextmanager
