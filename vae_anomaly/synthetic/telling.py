@@ -13,10 +13,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.synthetic.comparable import Comparable, Floats
-from vae_anomaly.table.columns import DatetimeColumn
+from vae_anomaly.table.columns import Column, DatetimeColumn, NumericColumn
 
 _FOLDS = 5
 _MOST_LEVELS = 254  # that the classifier takes as such; one more stands for all others
+_FEW_LEVELS = 10
 _DAY, _WEEK = 86_400.0, 7
 _TWO = 2
 
@@ -85,34 +86,42 @@ class Features:
 
     @classmethod
     def of(cls, rows: Comparable, without: str | None = None) -> Features:
-        """All columns but one: of dates also the time of day and the day of the week.
+        """All columns but one: numbers and dates by their ranks, of dates also the time of day and the day of the week.
 
-        Of a column with more levels than the classifier takes, the rarest are one, and how frequent a level is in all
-        tables together, by its rank, is a feature of its own.
+        A missing number has the highest rank. The classifier takes so many levels at most, so that the rarest are one,
+        and looks at none that few rows have: so of all but a few levels the place, by how frequent they are, is a
+        feature of its own.
         """
-        parts: list[list[Floats]] = [[] for _ in rows.tables]
-        is_level: list[bool] = []
-        for index, column in enumerate(rows.columns):
-            if column.name == without:
-                continue
-            dated, many = isinstance(column, DatetimeColumn), len(rows.levels[index]) > _MOST_LEVELS
-            is_level += [bool(rows.is_level[index])] + [False] * (_TWO if dated else int(many))
-            for part, table in zip(parts, rows.tables, strict=True):
-                cells = table[:, index]
-                part.append(np.fmin(cells, np.where(np.isnan(cells), np.nan, _MOST_LEVELS)) if many else cells)
-                part += [cells % _DAY, cells // _DAY % _WEEK] if dated else [cells] * many
-        width = len(is_level)
-        tables = (
-            np.column_stack(part) if width else np.zeros((len(table), 0))
-            for part, table in zip(parts, rows.tables, strict=True)
-        )
-        return cls(tuple(tables), np.array(is_level, dtype=bool))
+        columns = [(index, column) for index, column in enumerate(rows.columns) if column.name != without]
+        pooled = np.concatenate(rows.tables)
+        parts = [
+            part for index, column in columns for part in _parts(column, pooled[:, index], len(rows.levels[index]))
+        ]
+        cells = np.column_stack([np.zeros((len(pooled), 0)), *(part for part, _ in parts)])
+        ends = np.cumsum([len(table) for table in rows.tables])[:-1]
+        return cls(tuple(np.split(cells, ends)), np.array([level for _, level in parts], dtype=bool))
 
     def classifier(self, seed: int) -> Any:
         """Scikit-learn's gradient boosting at its defaults, which stops at no rows of its own."""
         return HistGradientBoostingClassifier(
             categorical_features=self.is_level, early_stopping=False, random_state=seed
         )
+
+
+def _parts(column: Column, cells: Floats, n_levels: int) -> list[tuple[Floats, bool]]:
+    """What a column becomes, and whether that is levels."""
+    if isinstance(column, DatetimeColumn):
+        return [(_ranks(cells), False), (_ranks(cells % _DAY), False), (_ranks(cells // _DAY % _WEEK), False)]
+    if isinstance(column, NumericColumn):
+        return [(_ranks(cells), False)]
+    if n_levels > _FEW_LEVELS:
+        return [(np.minimum(cells, _MOST_LEVELS), True), (_ranks(cells), False)]
+    return [(cells, True)]
+
+
+def _ranks(cells: Floats) -> Floats:
+    """Equal cells have one rank: all that trees look at, and nothing that they cannot hold."""
+    return np.unique(cells, return_inverse=True)[1].astype(np.float64)
 
 
 def detection(features: Features, other: int, max_rows: int, seed: int) -> Detection:
