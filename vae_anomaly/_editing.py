@@ -94,13 +94,18 @@ class Editor:
             block[sets[:, places]] = gap
         return table
 
-    def likely(self, rows: Rows, sets: Booleans, likeliest: EncodedTable) -> Rows:
-        """The rows with some of their cells as likely as the columns allow."""
+    def likely(self, rows: Rows, sets: Booleans, likeliest: EncodedTable, precise: Floats | None = None) -> Rows:
+        """The rows with some of their cells as likely as the columns allow.
+
+        Gaps get the precision that the range of fit has, or that of `precise`, a number for each column.
+        """
         rows = rows.copy()
         for number, where in enumerate(sets.T):
             if where.any():
                 column, observed = self.columns[number], rows.cells[where, number]
                 wanted = column.likely(observed, self._of_column(likeliest[where], number))
+                if precise is not None:
+                    observed = np.where(np.isnan(observed), precise[number], observed)
                 self._set(rows, number, where, column.possible(wanted, observed))
         return rows
 

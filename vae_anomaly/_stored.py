@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vae_anomaly._filling import Filling
 from vae_anomaly._known import KnownHead, n_cells
 from vae_anomaly._params import check_params, to_json
 from vae_anomaly._rules import RULES
@@ -46,6 +47,9 @@ _USUAL = "usual."
 _SAMPLER = "sampler."
 """Before the names of the arrays that rows are sampled from."""
 
+_FILLING = "filling."
+"""Before the names of the arrays that missing numbers are filled by."""
+
 CALIBRATION = "calibration."
 """Before the names of the arrays of a calibration, which is none of the detector's: it is left aside here."""
 
@@ -80,6 +84,7 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     weights = {name: tensor.cpu().numpy() for name, tensor in detector.model_.state_dict().items()}
     weights |= {f"{_USUAL}{name}": array for name, array in usual_to_arrays(detector.usual_).items()}
     weights |= {f"{_SAMPLER}{name}": array for name, array in sampler_to_arrays(detector.sampler_).items()}
+    weights |= {f"{_FILLING}{name}": array for name, array in detector.filling_.to_arrays().items()}
     if detector.known_head_ is not None:
         weights |= {f"{_KNOWN}{name}": array for name, array in detector.known_head_.to_arrays().items()}
     return manifest, weights
@@ -131,8 +136,8 @@ def _restored(detector_class: Any, artifact: Artifact, own: OwnNetworks) -> Any:
     config = NetworkConfig(**{**network, "hidden": tuple(network["hidden"])})
     check_params("VAEDetector", asdict(config), {key: RULES[key] for key in asdict(config)})
     schema = Schema.from_json(manifest["schema"])
-    known, usual, sampler = (_named(artifact, prefix) for prefix in (_KNOWN, _USUAL, _SAMPLER))
-    others = (_KNOWN, _USUAL, _SAMPLER, CALIBRATION)
+    known, usual, sampler, filling = (_named(artifact, prefix) for prefix in (_KNOWN, _USUAL, _SAMPLER, _FILLING))
+    others = (_KNOWN, _USUAL, _SAMPLER, _FILLING, CALIBRATION)
     network_weights = {name: array for name, array in artifact.weights.items() if not name.startswith(others)}
     artifact = replace(artifact, weights=network_weights)
     with torch.device("meta"):  # shapes only: nothing is allocated before the file's own sizes are known to fit
@@ -155,6 +160,7 @@ def _restored(detector_class: Any, artifact: Artifact, own: OwnNetworks) -> Any:
     detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
     detector.known_head_ = KnownHead.from_arrays(known, n_cells(schema.layout())) if known else None
     detector.usual_ = usual_from_arrays(usual, len(schema.modelled))
+    detector.filling_ = Filling.from_arrays(filling, schema.layout().n_values)
     detector.sampler_ = sampler_from_arrays(sampler, schema, config.latent, config.dof)
     return detector
 

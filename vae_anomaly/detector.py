@@ -24,6 +24,8 @@ from vae_anomaly._building import (
     training_config,
 )
 from vae_anomaly._explaining import Explained
+from vae_anomaly._filling import Filling
+from vae_anomaly._imputing import Imputed
 from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
 from vae_anomaly._latent_space import LatentSpace
@@ -65,7 +67,9 @@ _CHUNK = 64 * TILE
 """Rows whose surprisals are held at once while scoring."""
 
 
-class VAEDetector(Explained, LatentSpace, NearestNormal, Sampled, CallbackSupportMixin, OutlierMixin, BaseEstimator):
+class VAEDetector(
+    Explained, Imputed, LatentSpace, NearestNormal, Sampled, CallbackSupportMixin, OutlierMixin, BaseEstimator
+):
     """Outlier detector for mixed tables: an ensemble of variational autoencoders with a likelihood for each column.
 
     It learns, without labels, how the columns of a table go together, and scores a row by how surprised it is, in nats.
@@ -165,6 +169,8 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, Sampled, CallbackSuppor
         What surprisals of each column are usual on held-out rows, "plain" and "conditional", for `explain`.
     known_head_ : KnownHead or None
         What `known` frauds add to the anomaly score; None where `fit` was told of none.
+    filling_ : Filling
+        How far the network is to be believed in missing numbers, for `impute`.
     sampler_ : Sampler
         What is kept of the training rows for `sample`.
     n_features_in_ : int
@@ -218,6 +224,7 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, Sampled, CallbackSuppor
     profile_: dict[str, Any]
     offset_: float
     known_head_: KnownHead | None
+    filling_: Filling
     sampler_: Sampler
     usual_: dict[str, Usual]
 
@@ -436,6 +443,7 @@ class VAEDetector(Explained, LatentSpace, NearestNormal, Sampled, CallbackSuppor
         found = list(trial._surprisals(fitted))
         trial.kl_scale_ = kl_scale(found, trial._part_weights())
         trial.usual_ = usual_surprisals(trial, held_out)
+        trial.filling_ = Filling.of_fit(model, fitted, held_out, schema)
         trial.known_head_ = None
         trial.known_head_ = learn(trial)
         scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else trial._summed(found)

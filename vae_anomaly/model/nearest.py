@@ -48,7 +48,7 @@ def likeliest_cells(model: TabularVAE, table: EncodedTable, avoid: NDArray[np.in
             batch = tile_of(rows, model.device)
             avoided = tile_of(EncodedTable(rows.values, rows.angles, avoid[start : start + step]), model.device).codes
             outputs = model.decoder.network(posterior(model, batch).mu).mean(0, keepdim=True)
-            mode = _likeliest(model.decoder.distributions(outputs), avoided)
+            mode = likeliest(model.decoder.distributions(outputs), avoided)
             return tuple(block[0, : len(rows)].cpu().numpy() for block in mode.blocks())
 
     tiles = on_every_core(model.device, run, range(0, len(table), step))
@@ -56,7 +56,7 @@ def likeliest_cells(model: TabularVAE, table: EncodedTable, avoid: NDArray[np.in
     return EncodedTable(values, angles, codes.astype(np.int32))
 
 
-def _likeliest(likelihood: Likelihood, avoid: Int[Tensor, "one rows codes"]) -> Batch:
+def likeliest(likelihood: Likelihood, avoid: Int[Tensor, "one rows codes"]) -> Batch:
     """The most likely cells, with the codes that are levels and not avoided."""
     mode = likelihood.mode()
     _, _, binary, category = likelihood.heads
