@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._editing import Booleans, Editor, Floats
 from vae_anomaly._filling import NOT_ROUNDED, Filling
+from vae_anomaly._inputs import validated
 from vae_anomaly._params import Instance, Number, OneOf, check_params
 from vae_anomaly.model.imputing import Completion
 from vae_anomaly.table.columns import BooleanColumn, CategoricalColumn
@@ -114,7 +115,7 @@ class Imputed:
         """
         check_params(_OWNER, {"n_draws": n_draws, "random_state": random_state}, _RULES)
         check_is_fitted(self, "offset_")
-        tables = _filled(self, Editor(self.schema_, self._validated(X, reset=False, at_least=0)), n_draws, random_state)
+        tables = _filled(self, Editor(self.schema_, validated(self, X, reset=False, at_least=0)), n_draws, random_state)
         return next(tables) if n_draws is None else list(itertools.islice(tables, int(n_draws)))
 
 
