@@ -103,7 +103,7 @@ def sample(
     force: Force = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make rows like those that a model was fitted to: none of them is one of those.
+    """Make rows like those that a model was fitted to, none of which it remembers.
 
     A model that is to make rows is best fitted with --contamination 0. Any number
     of rows takes the same memory. Columns that name rows come out empty. OUT gets
