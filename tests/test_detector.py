@@ -57,9 +57,9 @@ def scores(detector, payments):
 # ------------------------------------------------------------------ one row, one score
 
 
-@pytest.mark.parametrize("size", [1, 3, 255, 511, 512, 513, 1000])
+@pytest.mark.parametrize("size", [1, 3, 255, 1023, 1024, 1025])
 def test_a_score_does_not_depend_on_the_batch_it_comes_in(detector, payments, scores, size):
-    for start in (0, 511, len(payments) - size):
+    for start in (0, 475, len(payments) - size):
         piece = payments.iloc[start : start + size]
         np.testing.assert_array_equal(detector.score_samples(piece), scores[start : start + size])
 

@@ -94,7 +94,10 @@ class ExemplarPrior(nn.Module):
         def kl(q: Posterior) -> Tensor:
             mu, log_var = q.mu - centre, q.log_var.contiguous()
             by_one = torch.cat([mu, mu.new_ones((*mu.shape[:-1], 1))], -1)
-            nearest = product(by_one, terms).amax(-1)  # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v
+            # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v. Member by member, since the product of one still lies in
+            # the cache when its largest are looked for.
+            products = (product(x, y) for x, y in zip(by_one.split(1), terms.split(1), strict=True))
+            nearest = torch.cat([found.amax(-1) for found in products])
             spread = torch.addcmul(log_var.exp(), mu, mu).mul_(precision).sub_(log_var)
             return least - nearest + 0.5 * spread.sum(-1)
 

@@ -23,8 +23,8 @@ from vae_anomaly.model.objective import iwae_log_weights, posterior
 from vae_anomaly.model.threads import at_most
 from vae_anomaly.table.layout import EncodedTable, Layout, PartKind
 
-TILE = 512
-"""Rows of a tile: few enough for its activations to stay in a core's cache, enough to outweigh the calls around it."""
+TILE = 1024
+"""Rows of a tile: few enough for its activations to stay near a core, enough to outweigh the calls around it."""
 
 DEVICE_TILE = 8192
 """Rows of a tile on a GPU, which needs more of them to be busy."""
@@ -50,11 +50,9 @@ class Surprisals:
     def by_column(self, layout: Layout, weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Sum of the parts of each column, each part times its weight if there is one, of shape (n_rows, n_columns)."""
         parts = self.parts if weight is None else self.parts * weight
-        column, first, place = np.unique(layout.column_of_part, return_index=True, return_inverse=True)
-        columns = np.zeros((len(self.kl), len(layout.columns)))
-        columns[:, column] += parts[:, first]
-        for part in np.setdiff1d(np.arange(layout.n_parts), first):  # a date has several
-            columns[:, column[place[part]]] += parts[:, part]
+        columns = np.take(parts, layout.first_parts, axis=1) + 0.0  # no negative zero; rows lie one after the other
+        for part, column in layout.further_parts:
+            columns[:, column] += parts[:, part]
         return columns
 
     def scores(self, layout: Layout, weight: NDArray[np.float64] | None, kl_weight: float) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,6 +112,17 @@ class Layout:
     def column_of_part(self) -> NDArray[np.intp]:
         """For each part, the index of its column."""
         return np.array([part.column for part in self.parts], dtype=np.intp)
+
+    @cached_property
+    def first_parts(self) -> NDArray[np.intp]:
+        """For each column, the index of its first part."""
+        return np.unique(self.column_of_part, return_index=True)[1]
+
+    @cached_property
+    def further_parts(self) -> tuple[tuple[int, int], ...]:
+        """The other parts, such as those of a date, each with the index of its column."""
+        first = set(self.first_parts.tolist())
+        return tuple((index, part.column) for index, part in enumerate(self.parts) if index not in first)
 
 
 @dataclass(frozen=True)
