@@ -96,7 +96,7 @@ class ExemplarPrior(nn.Module):
             by_one = torch.cat([mu, mu.new_ones((*mu.shape[:-1], 1))], -1)
             # −½ (μ − μ_m)²/v of the nearest m, but for ½ μ²/v. Member by member, since the product of one still lies in
             # the cache when its largest are looked for.
-            products = (product(x, y) for x, y in zip(by_one.split(1), terms.split(1), strict=True))
+            products = (product(x[None], y[None]) for x, y in zip(by_one.unbind(), terms.unbind(), strict=True))
             nearest = torch.cat([found.amax(-1) for found in products])
             spread = torch.addcmul(log_var.exp(), mu, mu).mul_(precision).sub_(log_var)
             return least - nearest + 0.5 * spread.sum(-1)

@@ -50,14 +50,16 @@ class Surprisals:
     def by_column(self, layout: Layout, weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Sum of the parts of each column, each part times its weight if there is one, of shape (n_rows, n_columns)."""
         parts = self.parts if weight is None else self.parts * weight
-        columns = np.take(parts, layout.first_parts, axis=1) + 0.0  # no negative zero; rows lie one after the other
+        # Rows lie one after the other in memory, however few: their sums are rounded alike.
+        columns: NDArray[np.float64] = np.take(parts, layout.first_parts, axis=1) + 0.0  # no -0.0
         for part, column in layout.further_parts:
             columns[:, column] += parts[:, part]
         return columns
 
     def scores(self, layout: Layout, weight: NDArray[np.float64] | None, kl_weight: float) -> NDArray[np.float64]:
         """Weighted sum of the surprisals and the KL, less than zero: higher is more normal."""
-        return -(self.by_column(layout, weight).sum(axis=1) + kl_weight * self.kl)
+        surprisal: NDArray[np.float64] = self.by_column(layout, weight).sum(axis=1)
+        return -(surprisal + kl_weight * self.kl)
 
 
 def part_weights(
