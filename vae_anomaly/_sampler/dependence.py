@@ -99,26 +99,63 @@ class Source:
     seen: Places
     n_levels: int
 
+    def with_gaps(self, gaps: Source) -> Source:
+        """The same with one level more, for rows in which it is missing: level 1 of `gaps`."""
+        drawn, seen = (np.where(gap == 1, self.n_levels, level) for gap, level in self._beside(gaps))
+        return Source(drawn, seen, self.n_levels + 1)
+
+    def _beside(self, gaps: Source) -> tuple[tuple[Places, Places], tuple[Places, Places]]:
+        return (gaps.drawn, self.drawn), (gaps.seen, self.seen)
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """What is to be drawn.
+
+    Parameters
+    ----------
+    log_p : callable
+        ``log_p()``, by the decoder at the places of rows that are drawn, of shape (n_drawn, n_levels).
+    seen : intp ndarray of shape (n_rows,)
+        Which level each row of fit has, -1 where none.
+    n_levels : int
+        How many there are.
+    gaps : Source or None
+        In which rows it is missing, if in any.
+    """
+
+    log_p: Callable[[], Floats]
+    seen: Places
+    n_levels: int
+    gaps: Source | None = None
+
+    def p(self) -> Floats:
+        """Probabilities of the levels, by the decoder."""
+        return _normalised(np.exp(self.log_p()))
+
+    def there(self) -> Floats:
+        """Ones for the rows drawn in which it is not missing, of shape (n_drawn or 1, 1)."""
+        return np.ones((1, 1)) if self.gaps is None else (self.gaps.drawn == 0).astype(np.float64)[:, None]
+
+    def as_source(self, drawn: Places) -> Source:
+        """What later columns can follow."""
+        plain = Source(drawn, self.seen, self.n_levels)
+        return plain if self.gaps is None else plain.with_gaps(self.gaps)
+
 
 def grown(
-    log_prob: Callable[[int], Floats],
-    labels: Sequence[Places],
-    sizes: Sequence[int],
-    sources: Sequence[Source],
-    rng: np.random.Generator,
-) -> tuple[list[int], list[tuple[Follows, ...]]]:
+    nodes: Sequence[Node], sources: Sequence[Source], usable: Sequence[bool], rng: np.random.Generator
+) -> tuple[list[int], list[tuple[Follows, ...]], list[Source]]:
     """Choose what each column follows, and take the factors of the pairs.
 
     Parameters
     ----------
-    log_prob : callable
-        ``log_prob(node)``, by the decoder, at the places of rows that are drawn, of shape (n_drawn, sizes[node]).
-    labels : sequence of intp ndarray of shape (n_rows,)
-        Levels of each node in the rows of fit, -1 where missing.
-    sizes : sequence of int
-        Levels of each node.
+    nodes : sequence of Node
+        What is to be drawn.
     sources : sequence of Source
-        What is drawn before all nodes; the first one has one level, which is that of all rows.
+        What is drawn before; the first one has one level, which is that of all rows.
+    usable : sequence of bool
+        Which of these may be followed.
     rng : Generator
         Of the draws.
 
@@ -128,65 +165,71 @@ def grown(
         The nodes, in the order in which they are to be drawn.
     follows : list of tuple of Follows
         What each follows, in that order; of the places the sources have the first.
+    drawn : list of Source
+        The nodes as they were drawn, in that order.
     """
-    known = list(sources)
-    order, found = [], []
-    for node in _order(log_prob, labels, sizes, sources):
-        log_p = log_prob(node)
-        follows = _followed(_normalised(np.exp(log_p)), labels[node], sizes[node], known)
-        log_p = log_p + added(follows, [source.drawn for source in known])
-        drawn = (log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)
-        known.append(Source(drawn, labels[node], sizes[node]))
-        order.append(node)
+    known, allowed = list(sources), list(usable)
+    order, found = _order(nodes, [source for source, may in zip(sources, usable, strict=True) if may]), []
+    for number in order:
+        node = nodes[number]
+        follows = _followed(node, known, allowed)
+        log_p = node.log_p() + added(follows, [source.drawn for source in known])
+        known.append(node.as_source((log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)))
+        allowed.append(True)
         found.append(follows)
-    return order, found
+    return order, found, known[len(sources) :]
 
 
-def _order(
-    log_prob: Callable[[int], Floats], labels: Sequence[Places], sizes: Sequence[int], sources: Sequence[Source]
-) -> list[int]:
+def _order(nodes: Sequence[Node], sources: Sequence[Source]) -> list[int]:
     """The nodes, each after what it goes with most closely of all that came before."""
-    every = [*((source.seen, source.n_levels) for source in sources), *zip(labels, sizes, strict=True)]
+    everything = [*sources, *(node.as_source(np.zeros(len(sources[0].drawn), np.intp)) for node in nodes)]
     soft = [_indicator(source.drawn, source.n_levels).toarray() for source in sources]
-    for node, label in enumerate(labels):
-        p = _normalised(np.exp(log_prob(node)))
-        root = _fitted([_Pairs.of(0, sources[0], label, p)], p)[0]
-        soft.append(_normalised(p * np.exp(root.dense)).astype(np.float32))
-    gain = np.full((len(every), len(sizes)), -np.inf)
-    for node, size in enumerate(sizes):
-        own = len(sources) + node
-        others = [i for i, (_, n) in enumerate(every) if i != own and n * size <= _MOST_PAIRS]
-        expected = np.concatenate([soft[i] for i in others], axis=1).T @ soft[own]
-        gain[others, node] = _Counts.of([every[i] for i in others], labels[node], size).gains(expected)[0]
-    inside, left, order = list(range(len(sources))), set(range(len(sizes))), []
+    for node in nodes:
+        p, there = node.p(), node.there()
+        root = _fitted([_Pairs.of(0, sources[0], node, p)], p, there)[0]
+        soft.append((_normalised(p * np.exp(root.dense)) * there).astype(np.float32))
+    gain = np.full((len(everything), len(nodes)), -np.inf)
+    for number, node in enumerate(nodes):
+        own = len(sources) + number
+        others = [i for i, s in enumerate(everything) if i != own and s.n_levels * node.n_levels <= _MOST_PAIRS]
+        blocks = [_with_rest(soft[i], everything[i].n_levels) for i in others]
+        expected = np.concatenate(blocks, axis=1).T @ soft[own]
+        gain[others, number] = _Counts.of([everything[i] for i in others], node).gains(expected)[0]
+    inside, left, order = list(range(len(sources))), set(range(len(nodes))), []
     while left:
-        nodes = sorted(left)
-        best = nodes[int(gain[np.ix_(inside, nodes)].max(axis=0).argmax())]
+        numbers = sorted(left)
+        best = numbers[int(gain[np.ix_(inside, numbers)].max(axis=0).argmax())]
         order.append(best)
         inside.append(len(sources) + best)
         left.remove(best)
     return order
 
 
-def _followed(p: Floats, label: Places, n_levels: int, known: Sequence[Source]) -> tuple[Follows, ...]:
+def _with_rest(soft: Floats, n_levels: int) -> Floats:
+    """With what is left to one in a level of its own, if there is one more: that of rows in which it is missing."""
+    return soft if soft.shape[1] == n_levels else np.column_stack([soft, 1 - soft.sum(axis=1)])
+
+
+def _followed(node: Node, known: Sequence[Source], allowed: Sequence[bool]) -> tuple[Follows, ...]:
     """What one node follows: its shares, and then whatever else describes it better, the best first."""
-    pairs = [_Pairs.of(0, known[0], label, p)]
-    follows = _fitted(pairs, p)
-    usable = [i for i, source in enumerate(known) if i and source.n_levels * n_levels <= _MOST_PAIRS]
+    p, there, n_levels = node.p(), node.there(), node.n_levels
+    pairs = [_Pairs.of(0, known[0], node, p)]
+    follows = _fitted(pairs, p, there)
+    usable = [i for i, source in enumerate(known) if i and allowed[i] and source.n_levels * n_levels <= _MOST_PAIRS]
     if not usable or n_levels < 2:
         return tuple(follows)
-    counts = _Counts.of([(known[i].seen, known[i].n_levels) for i in usable], label, n_levels)
+    counts = _Counts.of([known[i] for i in usable], node)
     rows = sparse.hstack([_indicator(known[i].drawn, known[i].n_levels) for i in usable], format="csr").T.tocsr()
     drawn = [source.drawn for source in known]
     for _ in range(_MOST_FOLLOWED if n_levels <= _MANY else _MOST_OF_MANY):
         now = _normalised(p * np.exp(added(follows, drawn)))
-        gain, pseudo_rows = counts.gains(rows @ now)
+        gain, pseudo_rows = counts.gains(rows @ (now * there))
         gain[[usable.index(one.parent) for one in pairs[1:]]] = -np.inf
         best = int(gain.argmax())
         if gain[best] < _LEAST_GAIN:
             break
-        pairs.append(_Pairs.of(usable[best], known[usable[best]], label, now, float(pseudo_rows[best])))
-        follows = _fitted(pairs, p)
+        pairs.append(_Pairs.of(usable[best], known[usable[best]], node, now, float(pseudo_rows[best])))
+        follows = _fitted(pairs, p, there)
     return tuple(follows)
 
 
@@ -202,14 +245,14 @@ class _Counts:
     n_others: int
 
     @classmethod
-    def of(cls, others: Sequence[tuple[Places, int]], label: Places, n_levels: int) -> _Counts:
-        some = slice(None, None, -(-len(label) // _COMPARED))
-        label = label[some]
-        edges = np.cumsum([0, *(n for _, n in others)])
+    def of(cls, others: Sequence[Source], node: Node) -> _Counts:
+        some = slice(None, None, -(-len(node.seen) // _COMPARED))
+        label, n_levels = node.seen[some], node.n_levels
+        edges = np.cumsum([0, *(other.n_levels for other in others)])
         pairs = []
-        for edge, (seen, _) in zip(edges, others, strict=False):
-            both = (seen[some] >= 0) & (label >= 0)
-            pairs.append((edge + seen[some][both]) * n_levels + label[both])
+        for edge, seen in zip(edges, (other.seen[some] for other in others), strict=False):
+            both = (seen >= 0) & (label >= 0)
+            pairs.append((edge + seen[both]) * n_levels + label[both])
         pair, count = np.unique(np.concatenate(pairs), return_counts=True)
         row = pair // n_levels
         total = np.bincount(row, count, minlength=int(edges[-1]))[row]
@@ -247,24 +290,25 @@ class _Pairs:
     seen: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, parent: int, source: Source, label: Places, now: Floats, pseudo_rows: float = 1.0) -> _Pairs:
-        shape = source.n_levels, now.shape[1]
-        both = (source.seen >= 0) & (label >= 0)
-        count = np.bincount(source.seen[both] * shape[1] + label[both], minlength=shape[0] * shape[1]).reshape(shape)
-        expected = _indicator(source.drawn, shape[0]).T @ now + _SMOOTHING * now.mean(axis=0)
+    def of(cls, parent: int, source: Source, node: Node, now: Floats, pseudo_rows: float = 1.0) -> _Pairs:
+        shape = source.n_levels, node.n_levels
+        both = (source.seen >= 0) & (node.seen >= 0)
+        pair = source.seen[both] * shape[1] + node.seen[both]
+        count = np.bincount(pair, minlength=shape[0] * shape[1]).reshape(shape)
+        expected = _indicator(source.drawn, shape[0]).T @ (now * node.there()) + _SMOOTHING * now.mean(axis=0)
         expected /= expected.sum(axis=1, keepdims=True)
         wanted = (count + pseudo_rows * expected) / (count.sum(axis=1, keepdims=True) + pseudo_rows)
         return cls(parent, source.drawn, wanted, count > 0)
 
 
-def _fitted(pairs: Sequence[_Pairs], p: Floats) -> list[Follows]:
+def _fitted(pairs: Sequence[_Pairs], p: Floats, there: Floats) -> list[Follows]:
     """Factors by which all pairs come as often as they shall, as near as a few rounds get."""
     factors = [np.ones_like(one.wanted) for one in pairs]
     indicators = [_indicator(one.drawn, len(one.wanted)).T.tocsr() for one in pairs]
     now = p
     for _ in range(_ROUNDS):
         for one, factor, indicator in zip(pairs, factors, indicators, strict=True):
-            expected = indicator @ now
+            expected = indicator @ (now * there)
             wanted = one.wanted * expected.sum(axis=1, keepdims=True)
             ratio = (wanted + _TINY) / (expected + _TINY)
             rest = ((wanted * ~one.seen).sum(axis=1) + _TINY) / ((expected * ~one.seen).sum(axis=1) + _TINY)

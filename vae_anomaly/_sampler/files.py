@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,9 +88,7 @@ def sampler_from_arrays(arrays: Mapping[str, NDArray[Any]], schema: Schema, late
     if found != _DTYPES or not all(np.isfinite(array).all() for array in plain.values()):
         raise _refusal(f"finite arrays {_DTYPES}", str(found))
     continuous = _continuous(plain, schema)
-    levels, follows = _levels(
-        plain, schema, dof, [1, len(mixture.get("weight", ())), *(column.n_bins for column in continuous)]
-    )
+    levels, follows = _levels(plain, schema, dof, continuous, len(mixture.get("weight", ())))
     drawn = {c.column for c in continuous} | {node.column for node in levels if not isinstance(node, Gaps)}
     if drawn != set(range(len(schema.modelled))):
         raise _refusal(f"about all {len(schema.modelled)} columns", f"columns {sorted(drawn)}")
@@ -118,9 +116,13 @@ def _continuous(arrays: Mapping[str, NDArray[Any]], schema: Schema) -> tuple[Con
 
 
 def _levels(
-    arrays: Mapping[str, NDArray[Any]], schema: Schema, dof: float, sizes: list[int]
+    arrays: Mapping[str, NDArray[Any]],
+    schema: Schema,
+    dof: float,
+    continuous: Sequence[Continuous],
+    n_components: int,
 ) -> tuple[tuple[Levels, ...], tuple[tuple[Follows, ...], ...]]:
-    """The levels and what they follow; `sizes` counts the levels of what is drawn before them."""
+    """The levels and what they follow."""
     described, following = arrays["levels"], arrays["follows"]
     if described.ndim != 2 or described.shape[1] != 4 or (described[:, 2:] < 1).any():
         raise _refusal("four whole numbers for each kind of cell", str(described.shape))
@@ -139,6 +141,8 @@ def _levels(
 
     nodes: list[Levels] = []
     follows = []
+    with_gaps = set(described[described[:, 0] == _KINDS.index(Gaps), 1].tolist())
+    sizes = [1, n_components, *(column.n_bins + (column.column in with_gaps) for column in continuous)]
     for kind, column, n_levels, n_follows in described.tolist():
         values = take("level_values", n_levels if kind in _WITH_VALUES else 0)
         nodes.append(_node(schema, kind, column, values, n_levels, dof))
@@ -150,7 +154,7 @@ def _levels(
             factors = take("log_factor", n), take("log_rest", n_parent_levels)
             several.append(Follows(parent, (n_parent_levels, n_levels), pair, *factors))
         follows.append(tuple(several))
-        sizes = [*sizes, n_levels]
+        sizes.append(n_levels + (kind != _KINDS.index(Gaps) and column in with_gaps))
     return tuple(nodes), tuple(follows)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly._editable import editable
-from vae_anomaly._sampler.dependence import Follows, Source, added, grown
+from vae_anomaly._sampler.dependence import Follows, Node, Source, added, grown
 from vae_anomaly._sampler.levels import (
     DAY,
     Gaps,
@@ -104,16 +104,14 @@ class Sampler:
         drawn = cls(mixture, tuple(continuous), (), ())
         raw, said, drawn_component, _ = drawn._raw(model, _MATCHED, rng, {})
         drawn = replace(drawn, continuous=tuple(map(partial(_matched, cells), continuous, raw.T)))
-        labels = [node.of_rows(table, cells) for node in levels]
         sources = [Source(np.zeros(_MATCHED, np.intp), np.zeros(len(z), np.intp), 1)]
         sources += [Source(drawn_component, component, mixture.n_components)]
         for column, drawn_raw in zip(drawn.continuous, raw.T, strict=True):
-            seen = column.bins(_of_day(cells[:, column.column]) if column.is_time else cells[:, column.column])
+            own = cells[:, column.column]
+            seen = column.bins(_of_day(own) if column.is_time else own)
             sources.append(Source(column.bins(column.cells(drawn_raw)), seen, column.n_bins))
-        order, follows = grown(
-            lambda node: levels[node].log_prob(said), labels, [node.n_levels for node in levels], sources, rng
-        )
-        return replace(drawn, levels=tuple(levels[node] for node in order), follows=tuple(follows))
+        ordered, follows = _ordered(drawn.continuous, levels, said, table, cells, sources, rng)
+        return replace(drawn, levels=ordered, follows=follows)
 
     def draw(
         self, model: TabularVAE, n_rows: int, rng: np.random.Generator, fixed: Mapping[int, float] | None = None
@@ -142,6 +140,7 @@ class Sampler:
         raw, said, component, log_weight = self._raw(model, n_rows, rng, fixed)
         cells = np.zeros((n_rows, len(model.layout.columns)))
         drawn_levels = [np.zeros(n_rows, dtype=np.intp), component]
+        gaps: dict[int, Places] = {}
         for column, drawn in zip(self.continuous, raw.T, strict=True):
             own = column.cells(drawn)
             cells[:, column.column] = own
@@ -150,8 +149,13 @@ class Sampler:
             log_p = node.log_prob(said) + added(follows, drawn_levels)
             level, log_p_of_fixed = _drawn_level(node, log_p, rng, fixed.get(node.column))
             log_weight += log_p_of_fixed
-            drawn_levels.append(level)
             cells[:, node.column] += node.cells(level, rng)
+            drawn_levels.append(np.where(gaps.get(node.column, 0) == 1, node.n_levels, level))
+            if isinstance(node, Gaps):
+                gaps[node.column] = level
+                for place, column in enumerate(self.continuous, start=2):
+                    if column.column == node.column:
+                        drawn_levels[place] = np.where(level == 1, column.n_bins, drawn_levels[place])
         for number, cell in fixed.items():
             cells[:, number] = cell
         return cells, log_weight
@@ -182,6 +186,35 @@ class Sampler:
         normal[:, order[n_z:] - n_z] = rows[:, n_z:]
         raw = [column.drawn(said, left) for column, left in zip(self.continuous, normal.T, strict=True)]
         return (np.column_stack(raw) if raw else np.zeros((n_rows, 0))), said, component, log_weight
+
+
+def _ordered(
+    continuous: Sequence[Continuous],
+    levels: Sequence[Levels],
+    said: Given,
+    table: EncodedTable,
+    cells: Floats,
+    sources: list[Source],
+    rng: np.random.Generator,
+) -> tuple[tuple[Levels, ...], tuple[tuple[Follows, ...], ...]]:
+    """Gaps first, as they come together, and then levels around them: in order, and with what each follows."""
+    gaps = [node for node in levels if isinstance(node, Gaps)]
+    others = [node for node in levels if not isinstance(node, Gaps)]
+    with_gaps = {node.column for node in gaps}
+    whole = [True, True, *(column.column not in with_gaps for column in continuous)]
+    nodes = [Node(partial(node.log_prob, said), node.of_rows(table, cells), 2) for node in gaps]
+    order, follows, drawn = grown(nodes, sources, whole, rng)
+    of_column = {gaps[number].column: source for number, source in zip(order, drawn, strict=True)}
+    for place, column in enumerate(continuous, start=2):
+        if column.column in with_gaps:
+            sources[place] = sources[place].with_gaps(of_column[column.column])
+    nodes = [
+        Node(partial(node.log_prob, said), node.of_rows(table, cells), node.n_levels, of_column.get(node.column))
+        for node in others
+    ]
+    sources = [*sources, *drawn]
+    after, more, _ = grown(nodes, sources, [True] * len(sources), rng)
+    return (*(gaps[i] for i in order), *(others[i] for i in after)), (*follows, *more)
 
 
 def _matched(cells: Floats, column: Continuous, raw: Floats) -> Continuous:
