@@ -6,6 +6,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -304,6 +305,16 @@ def test_a_report_knows_the_past_and_whose_it_is(folder, tmp_path, capsys):
     text = page.read_text("utf-8")
     assert text.count("features are made of it") == 2  # the card and the time; the amount is scored itself
     assert "customer_id__amount_mean_7D" in text
+
+
+def test_a_model_whose_memory_is_too_old_says_so(folder, tmp_path, capsys):
+    rows = read_table(folder / "later.csv")
+    times = pd.to_datetime(pd.Series(rows["timestamp"].to_pylist()))
+    for days, told in ((0, False), (90, True)):
+        moved = pa.array((times + pd.Timedelta(days=days)).dt.strftime("%Y-%m-%d %H:%M:%S"))
+        write_table(rows.set_column(rows.column_names.index("timestamp"), "timestamp", moved), tmp_path / f"{days}.csv")
+        assert call("score", folder / "model.vaea", tmp_path / f"{days}.csv", "-o", tmp_path / f"{days}.out.csv") == 0
+        assert ("more than 7D after the end of what the model remembers" in capsys.readouterr().err) == told
 
 
 def test_a_graph_of_a_model_with_a_past_is_refused_at_once(folder, tmp_path, capsys):

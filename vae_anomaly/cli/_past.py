@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from vae_anomaly._behavior.history import moment
+from vae_anomaly._behavior.rows import NEVER
 from vae_anomaly.cli._options import ERROR, Reading
 from vae_anomaly.cli._past_spec import Part
+from vae_anomaly.cli._print import note
 from vae_anomaly.cli._rows import check_free
 from vae_anomaly.errors import ParameterError
 from vae_anomaly.pipelines import made_by, stored_behavior, with_features, write_with_behavior
@@ -68,9 +71,11 @@ class Past:
         """The chunks after a place, with their features; what comes before it is remembered again, and not given."""
         behavior, used = copy.copy(self.behavior), self.used
         check_free(stream.schema.empty_table(), self.made)
-        for chunk in stream.chunks():
+        for number, chunk in enumerate(stream.chunks()):
             seen = self.reading.for_model(chunk.table.select([n for n in chunk.table.column_names if n in used]))
             with Part(seen, chunk).placing():
+                if not number:
+                    self._remark(seen)
                 if place is not None and chunk.end.total <= place.total:
                     behavior.partial_fit(seen)
                     continue
@@ -96,7 +101,19 @@ class Past:
         """Rows with their features."""
         check_free(table, self.made)
         seen = self.reading.for_model(table.select([name for name in table.column_names if name in self.used]))
+        self._remark(seen)
         return with_features(table, self.behavior, copy.copy(self.behavior).update(seen))
+
+    def _remark(self, seen: pa.Table) -> None:
+        """Say that nothing which is remembered is recent enough to be in a window of any row."""
+        history, (name, longest) = self.behavior.history_, self.behavior._plan.spec.longest
+        came = self.behavior._ticks(seen)
+        came = came[came != NEVER]
+        if history.clock is not None and len(came) and came.min() - history.clock > longest:
+            note(
+                f"the rows begin {moment(int(came.min()))}, more than {name} after the end of what the model remembers"
+                f" ({history.until}): every card looks new. Score the rows in between before, with --update-state"
+            )
 
 
 def past_of(artifact: Artifact, reading: Reading) -> Past | None:

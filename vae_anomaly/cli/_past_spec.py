@@ -36,7 +36,7 @@ class Part:
     table : pyarrow.Table
         They.
     chunk : Chunk or None
-        The chunk of a file that they are; None where rows between them are left out.
+        The chunk of a file that they are; None where rows between them are held out.
     """
 
     table: pa.Table
@@ -47,14 +47,12 @@ class Part:
         """Say of errors in which file and line they are."""
         try:
             yield
-        except OddRowError as error:
-            if self.chunk is None:
-                raise
-            raise TableError(f"{self.chunk.where(error.row)}: column {error.column!r}: {error.found}") from None
         except TableError as error:
             if self.chunk is None:
-                raise
-            raise type(error)(f"{self.chunk.where(0)} on: {error}") from None
+                raise TableError(f"Of the rows that are not held out: {error}") from None
+            if isinstance(error, OddRowError):
+                raise TableError(f"{self.chunk.where(error.row)}: column {error.column!r}: {error.found}") from None
+            raise type(error)(f"{self.chunk.where(0)} and after: {error}") from None
 
 
 @dataclass(eq=False)
