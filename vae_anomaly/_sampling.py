@@ -16,7 +16,8 @@ from vae_anomaly._conditions import fixed_cells
 from vae_anomaly._editable import editable
 from vae_anomaly._params import Instance, Number, OneOf, check_params
 from vae_anomaly._sampler.drawing import rows_drawn, seed_of
-from vae_anomaly.errors import ParameterError
+from vae_anomaly._sampler.sampler import FittedRows, Sampler
+from vae_anomaly.errors import ParameterError, VaeAnomalyError
 from vae_anomaly.table.cells import arrow_type
 from vae_anomaly.table.columns import CategoricalColumn, Column, DatetimeColumn, IdentifierColumn, NumericColumn
 from vae_anomaly.table.decoding import decode_column
@@ -39,7 +40,35 @@ _RULES = {
 
 
 class Sampled:
-    """How a `VAEDetector` makes rows: apart from it, for the length of the file alone."""
+    """How a `VAEDetector` makes rows: apart from it, for the length of the file alone.
+
+    What rows are sampled from takes a second or so to make, which those who only detect need not wait for: it is made
+    when it is first asked for, and the latest when the detector is saved or pickled. No file holds rows.
+    """
+
+    _sampled_from: FittedRows | Sampler | None
+
+    @property
+    def sampler_(self) -> Sampler | None:
+        """What is kept of the rows of `fit`; None in a checkpoint."""
+        check_is_fitted(self, "offset_")
+        if isinstance(self._sampled_from, FittedRows):
+            with exact_products():
+                self._sampled_from = self._sampled_from.sampler()
+        return self._sampled_from
+
+    def _sample_from(self, source: FittedRows | Sampler | None) -> None:
+        self._sampled_from = source
+
+    def __getstate__(self) -> Any:
+        if isinstance(self.__dict__.get("_sampled_from"), FittedRows):
+            self._sampled_from = self.sampler_
+        return super().__getstate__()
+
+    def __copy__(self) -> Any:
+        twin = self.__class__.__new__(self.__class__)
+        twin.__dict__.update(self.__dict__)
+        return twin
 
     def sample(self: Any, n: int = 1, random_state: Any = None, conditions: Mapping[str, Any] | None = None) -> Any:
         """Draw rows like those of `fit`.
@@ -98,10 +127,15 @@ class Sampled:
         """
         check_params(_OWNER, {"n": n, "random_state": random_state, "conditions": conditions}, _RULES)
         check_is_fitted(self, "offset_")
-        fixed = fixed_cells(self.schema_, self.sampler_, conditions or {})
+        sampler = self.sampler_
+        if sampler is None:
+            raise VaeAnomalyError(
+                "A checkpoint keeps nothing to sample from. Found a model file of one: use the file that save wrote."
+            )
+        fixed = fixed_cells(self.schema_, sampler, conditions or {})
         seed = seed_of(random_state)
         with exact_products():
-            cells = rows_drawn(self.sampler_, self.model_, int(n), seed, fixed)
+            cells = rows_drawn(sampler, self.model_, int(n), seed, fixed)
         if cells is None:
             raise ParameterError(
                 f"The 'conditions' parameter of {_OWNER} must give values that go together. Got "

@@ -83,7 +83,8 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         manifest[_OWN] = {network.name: to_json(given[network.name]) for network in own}
     weights = {name: tensor.cpu().numpy() for name, tensor in detector.model_.state_dict().items()}
     weights |= {f"{_USUAL}{name}": array for name, array in usual_to_arrays(detector.usual_).items()}
-    weights |= {f"{_SAMPLER}{name}": array for name, array in sampler_to_arrays(detector.sampler_).items()}
+    sampler = {} if detector.sampler_ is None else sampler_to_arrays(detector.sampler_)
+    weights |= {f"{_SAMPLER}{name}": array for name, array in sampler.items()}
     weights |= {f"{_FILLING}{name}": array for name, array in detector.filling_.to_arrays().items()}
     if detector.known_head_ is not None:
         weights |= {f"{_KNOWN}{name}": array for name, array in detector.known_head_.to_arrays().items()}
@@ -161,7 +162,7 @@ def _restored(detector_class: Any, artifact: Artifact, own: OwnNetworks) -> Any:
     detector.known_head_ = KnownHead.from_arrays(known, n_cells(schema.layout())) if known else None
     detector.usual_ = usual_from_arrays(usual, len(schema.modelled))
     detector.filling_ = Filling.from_arrays(filling, schema.layout().n_values)
-    detector.sampler_ = sampler_from_arrays(sampler, schema, config.latent, config.dof)
+    detector._sample_from(sampler_from_arrays(sampler, schema, config.latent, config.dof) if sampler else None)
     return detector
 
 

@@ -32,7 +32,7 @@ from vae_anomaly._latent_space import LatentSpace
 from vae_anomaly._nearest import NearestNormal
 from vae_anomaly._params import check_params
 from vae_anomaly._rules import RULES, alert_share
-from vae_anomaly._sampler.sampler import Sampler, exact_cells
+from vae_anomaly._sampler.sampler import FittedRows, exact_cells
 from vae_anomaly._sampling import Sampled
 from vae_anomaly._stored import contents, restored
 from vae_anomaly._usual import usual_surprisals
@@ -171,8 +171,8 @@ class VAEDetector(
         What `known` frauds add to the anomaly score; None where `fit` was told of none.
     filling_ : Filling
         How far the network is to be believed in missing numbers, for `impute`.
-    sampler_ : Sampler
-        What is kept of the training rows for `sample`.
+    sampler_ : Sampler or None
+        What is kept of the training rows for `sample`, made when it is first needed; None in a checkpoint.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of str
@@ -225,7 +225,6 @@ class VAEDetector(
     offset_: float
     known_head_: KnownHead | None
     filling_: Filling
-    sampler_: Sampler
     usual_: dict[str, Usual]
 
     def __init__(
@@ -398,13 +397,13 @@ class VAEDetector(
         def finish(detector: VAEDetector, trained: TabularVAE, result: TrainingResult) -> None:
             evaluations = history + [evaluation.to_json() for evaluation in result.history]
             figures = {"n_rows": measure.total, **result.figures()}
-            sampler = Sampler.of_rows(trained, schema, fitted, exact)
             detector._finish(schema, trained, fitted, candidates, held_out, evaluations, figures, learn)
-            detector.sampler_ = sampler
+            detector._sample_from(FittedRows(trained, schema, fitted, exact))
 
         def save(snapshot: TabularVAE, result: TrainingResult, path: str | os.PathLike[str]) -> None:
             checkpoint = self.__class__(**self.get_params(deep=False))
             finish(checkpoint, snapshot, result)
+            checkpoint._sample_from(None)  # which takes a while, and nobody samples from a checkpoint
             checkpoint.save(path, overwrite=True)
 
         tasks = SklearnTasks(self, context) if context is not None else None

@@ -230,6 +230,32 @@ def _of_day(seconds: Floats) -> Floats:
     return np.asarray(seconds % DAY)
 
 
+@dataclass(frozen=True, eq=False)
+class FittedRows:
+    """Rows of a fit, until they are made a sampler of.
+
+    Parameters
+    ----------
+    model : TabularVAE
+        Trained.
+    schema : Schema
+        The columns.
+    table : EncodedTable
+        The rows.
+    cells : float64 ndarray of shape (n_rows, n_modelled_columns)
+        Their numbers and dates, from `exact_cells`.
+    """
+
+    model: TabularVAE
+    schema: Schema
+    table: EncodedTable
+    cells: Floats
+
+    def sampler(self) -> Sampler:
+        """What is kept of them."""
+        return Sampler.of_rows(self.model, self.schema, self.table, self.cells)
+
+
 def exact_cells(schema: Schema, X: Any, rows: Places) -> Floats:
     """Numbers and dates of some rows of a table, of shape (n_rows, n_modelled_columns); NaN for all else."""
     some = X[rows] if isinstance(X, np.ndarray) else nw.from_native(X, eager_only=True)[rows].to_native()
