@@ -12,6 +12,7 @@ from vae_anomaly.benchmark import (
     behavior_command,
     few_labels,
     files,
+    latents,
     quality_command,
     reasons_command,
     scoring,
@@ -206,6 +207,12 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     synthetic.add_options(sampled)
     sampled.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
     _add_output(sampled)
+    positions = commands.add_parser(
+        "latents", help="labels learnt from latent positions, beside the columns themselves"
+    )
+    latents.add_options(positions)
+    positions.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(positions)
     return parser
 
 

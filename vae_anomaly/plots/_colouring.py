@@ -42,7 +42,7 @@ class Shades:
     Parameters
     ----------
     name : str
-        What they are.
+        What they are; empty where that is not known.
     values : float64 ndarray of shape (n_rows,)
         The numbers.
     dates : bool
@@ -120,8 +120,8 @@ def colours_of_values(values: ArrayLike | None, n_rows: int) -> Colours:
     """
     if values is None:
         return Groups((_ROWS,), np.zeros(n_rows, dtype=np.intp))
-    name = str(getattr(values, "name", None) or "value")
-    cells = as_table(_frame_of(values, name)).cells(0, mixed_as_text=True)
+    name = str(getattr(values, "name", None) or "")
+    cells = as_table(_frame_of(values, name or "value")).cells(0, mixed_as_text=True)
     if len(cells) != n_rows:
         raise TableError(f"Expected one value to colour by for each of the {n_rows:,} rows. Found {len(cells):,}.")
     labels = _labels(cells)
@@ -181,7 +181,7 @@ def _colours(cells: Any, name: str, *, levels: bool = False) -> Colours:
     if is_number(cells.type) and not levels:
         numbers = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
         return Shades(name, np.where(np.isfinite(numbers), numbers, np.nan))
-    texts = (None if cell is None else f"{name} {cell_text(cell)}" for cell in cells.to_pylist())
+    texts = (None if cell is None else f"{name} {cell_text(cell)}".lstrip() for cell in cells.to_pylist())
     return Groups.of_texts(texts)
 
 
