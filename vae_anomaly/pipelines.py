@@ -154,6 +154,15 @@ def write_with_behavior(
     write_artifact(path, artifact.manifest, artifact.weights, overwrite=overwrite, behavior=behavior._to_bytes())
 
 
+def check_knows_past(artifact: Artifact) -> None:
+    """Raise a `ParameterError` if rows are to be remembered by a model that knows no past."""
+    if artifact.behavior is None:
+        raise ParameterError(
+            "--update-state is for a model that knows the past of cards: expected one of fit --behavior, found none in"
+            " MODEL. Leave it out."
+        )
+
+
 def with_features(table: pa.Table, behavior: BehaviorFeatures, rows: pa.Table) -> pa.Table:
     """A table with the features of its rows, which `behavior` has made, as its last columns."""
     for name in made_by(behavior):

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from vae_anomaly import BehaviorFeatures, CalibratedDetector, Contamination, VAEDetector, save_pipeline
+from vae_anomaly import (
+    BehaviorFeatures,
+    CalibratedDetector,
+    Contamination,
+    OutputError,
+    ParameterError,
+    VAEDetector,
+    load_pipeline,
+    save_pipeline,
+)
+from vae_anomaly.serving import create_app
+from vae_anomaly.serving.past import ServedPast
 
 pytestmark = pytest.mark.filterwarnings("ignore::vae_anomaly.TrainingWarning")
 
@@ -81,7 +94,7 @@ def test_the_card_tells_what_to_send_and_what_is_remembered(client):
 
 def test_the_example_of_the_document_is_answered(client):
     document = client.get("/openapi.json").json()
-    assert "none is\nremembered" in document["info"]["description"]
+    assert "none is remembered" in document["info"]["description"]
     body = document["paths"]["/score"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     for example in body.values():
         assert client.post("/score", example["value"]).status_code == 200
@@ -121,3 +134,59 @@ def test_requests_at_the_same_time_do_not_change_each_other(client, pipeline):
     answers = client.together([("POST", "/score", {"content": body, "headers": headers}) for body in bodies])
     for part, answer in zip(parts, answers, strict=True):
         assert answer.json()["anomaly_score"] == (-pipeline.score_samples(part)).tolist()
+
+
+def test_rows_are_remembered_if_asked_to_and_only_those_that_are_scored(pipeline, serve, tmp_path):
+    save_pipeline(pipeline, model := tmp_path / "past.vaea")
+    before, state = model.read_bytes(), tmp_path / "next.vaea"
+    first, second = LATER[:30], LATER[30:]
+    expected = (-pipeline.score_samples(LATER)).tolist()
+    with serve(model, update_state=state) as remembering:
+        assert remembering.get("/model").json()["past"]["remembers_requests"]
+        assert "remembered twice" in remembering.get("/openapi.json").json()["info"]["description"]
+        assert remembering.post("/score", as_sent(first)).json()["anomaly_score"] == expected[:30]
+        assert remembering.post("/explain", as_sent(second)).status_code == 200
+        refused = remembering.post("/score", as_sent(second).assign(amount="x"))
+        assert refused.status_code == 422
+        assert remembering.post("/score", as_sent(first[:5])).status_code == 422  # before what is remembered now
+        assert remembering.post("/score", as_sent(second)).json()["anomaly_score"] == expected[30:]
+        until = remembering.get("/model").json()["past"]["remembered_until"]
+        assert until == LATER["moment"].max().isoformat()
+        assert not state.exists()
+    assert model.read_bytes() == before
+    whole = load_pipeline(state)
+    assert whole[0].history_.until == LATER["moment"].max()
+    after = make_rows(20, 2, "2025-02-03")
+    one_by_one = load_pipeline(model)
+    one_by_one[0].update(LATER)
+    np.testing.assert_array_equal(whole.score_samples(after), one_by_one.score_samples(after))
+
+
+def test_requests_at_once_are_remembered_each_once(pipeline, serve, tmp_path):
+    save_pipeline(pipeline, model := tmp_path / "past.vaea")
+    row = as_sent(LATER[:1]).to_json(orient="records")
+    call = ("POST", "/score", {"content": row, "headers": {"content-type": "application/json"}})
+    with serve(model, update_state=tmp_path / "next.vaea") as remembering:
+        n_rows = remembering.get("/model").json()["past"]["remembered_rows"]
+        assert {answer.status_code for answer in remembering.together([call] * 12)} == {200}
+        assert remembering.get("/model").json()["past"]["remembered_rows"] == n_rows + 12
+
+
+def test_rows_that_the_caller_fails_with_are_not_remembered(pipeline):
+    remembering = ServedPast(copy.copy(pipeline[0]), remembers=True)
+    table = pa.Table.from_pandas(LATER)
+    with pytest.raises(KeyError), remembering.features(table, scored=True):
+        raise KeyError
+    assert remembering.behavior.history_ is pipeline[0].history_
+    with remembering.features(table, scored=True):
+        pass
+    assert remembering.behavior.history_.until == LATER["moment"].max()
+
+
+def test_where_nothing_can_be_remembered_is_told_at_the_start(pipeline, tmp_path):
+    save_pipeline(pipeline, model := tmp_path / "past.vaea")
+    with pytest.raises(OutputError, match="exists already"):
+        create_app(model, update_state=model)
+    pipeline[-1].save(plain := tmp_path / "plain.vaea")
+    with pytest.raises(ParameterError, match="--update-state is for a model that knows the past of cards"):
+        create_app(plain, update_state=tmp_path / "next.vaea")

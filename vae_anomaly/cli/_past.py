@@ -17,7 +17,7 @@ from vae_anomaly.cli._past_spec import Part
 from vae_anomaly.cli._print import note
 from vae_anomaly.cli._rows import check_free
 from vae_anomaly.errors import ParameterError
-from vae_anomaly.pipelines import made_by, stored_behavior, with_features, write_with_behavior
+from vae_anomaly.pipelines import check_knows_past, made_by, stored_behavior, with_features, write_with_behavior
 
 if TYPE_CHECKING:
     from vae_anomaly.artifact import Artifact
@@ -127,15 +127,11 @@ def chunks_of(stream: Stream, past: Past | None, place: Place | None = None) -> 
     return stream.chunks(place) if past is None else past.chunks(stream, place)
 
 
-def check_goes_with_past(past: Past | None, wanted: Wanted) -> None:
+def check_goes_with_past(artifact: Artifact, wanted: Wanted) -> None:
     """Raise a `ParameterError` if the rows of a run cannot be worked on as the options say."""
-    if past is None:
-        if wanted.update_state is not None:
-            raise ParameterError(
-                "--update-state is for a model that knows the past of cards: expected one of fit --behavior, found none"
-                " in MODEL. Leave it out."
-            )
-    elif wanted.bad_rows != ERROR:
+    if wanted.update_state is not None:
+        check_knows_past(artifact)
+    if artifact.behavior is not None and wanted.bad_rows != ERROR:
         raise ParameterError(
             f"--bad-rows {wanted.bad_rows}: expected error, as the model knows the past of cards, of which a row that "
             "is left out would be missing. Repair the row, and leave the option out."

@@ -95,7 +95,7 @@ def run(
 
     artifact = read_artifact(model)
     stored, past = stored_calibration(artifact), past_of(artifact, reading)
-    check_goes_with_past(past, wanted)
+    check_goes_with_past(artifact, wanted)
     keep_bad = wanted.bad_rows != ERROR
     twice = decides_together(stored) or (explaining is not None and explaining.top is not None)
     with readable_twice(names) if twice else nullcontext(names) as sources:

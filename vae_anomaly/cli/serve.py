@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,14 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, metavar="N", help="0 takes a free one.")] = 8_000,
     device: Device = "auto",
+    update_state: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.vaea",
+            help="Of a model that knows the past of cards: remember the rows sent to /score, and write the model with"
+            " them to this new file at the end. MODEL stays as it is.",
+        ),
+    ] = None,
     max_body_mb: Annotated[
         int, typer.Option(min=1, metavar="N", help="Megabytes of a request.", rich_help_panel=_LIMITS)
     ] = 16,
@@ -46,8 +55,9 @@ def serve(
     VAE_ANOMALY_API_KEY set, requests must carry that key.
 
     Of a model that knows the past of cards, rows are set against what the file
-    remembers and against the earlier rows of their own request. Requests are not
-    remembered: score them with --update-state, daily say, and serve what it writes.
+    remembers and against the earlier rows of their own request. Requests are
+    remembered with --update-state alone: in this one process, in the order in
+    which they come, until it ends; a process that is killed has written nothing.
     """
     from vae_anomaly.serving import api_key_of_environment, create_app, require_extra
     from vae_anomaly.serving.limits import Limits
@@ -65,6 +75,6 @@ def serve(
         work_seconds=work_seconds,
     )
     key = api_key_of_environment()
-    app = create_app(model, limits=limits, api_key=key, device=device)
+    app = create_app(model, limits=limits, api_key=key, device=device, update_state=update_state)
     warn_if_open(host, key)
     serve_app(app, host, port, limits, lambda address: note(f"serving {model} at {address}"))

@@ -22,7 +22,12 @@ _PACKAGES = ("fastapi", "prometheus_client", "uvicorn")
 
 
 def create_app(
-    model: str | os.PathLike[str], *, limits: Limits | None = None, api_key: str | None = None, device: str = "auto"
+    model: str | os.PathLike[str],
+    *,
+    limits: Limits | None = None,
+    api_key: str | None = None,
+    device: str = "auto",
+    update_state: str | os.PathLike[str] | None = None,
 ) -> FastAPI:
     """The application that serves a model file, for any ASGI server.
 
@@ -36,6 +41,10 @@ def create_app(
         What requests must carry, as ``X-API-Key: KEY`` or ``Authorization: Bearer KEY``; /health and /ready need none.
     device : str, default="auto"
         Where the network computes.
+    update_state : path-like or None, default=None
+        Of a model that knows the past of cards: remember the rows that are scored, and write the model with them to
+        this new file when the application ends in good order. None: every request sees what `model` remembers, and
+        none is remembered.
 
     Returns
     -------
@@ -49,7 +58,9 @@ def create_app(
     ModelFileError
         The file is no model file.
     ParameterError
-        The key is empty, or not of visible ASCII characters.
+        The key is empty, or not of visible ASCII characters; or a model without a past is to remember.
+    OutputError
+        `update_state` is there already, or cannot be written.
 
     Examples
     --------
@@ -66,7 +77,8 @@ def create_app(
     from vae_anomaly.serving.app import build_app
     from vae_anomaly.serving.served import ServedModel
 
-    return build_app(ServedModel.load(model, device=device), limits or Limits(), _checked(api_key))
+    served = ServedModel.load(model, device=device, update_state=update_state)
+    return build_app(served, limits or Limits(), _checked(api_key))
 
 
 def api_key_of_environment() -> str | None:

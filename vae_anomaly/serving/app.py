@@ -30,9 +30,14 @@ _LOG = logging.getLogger(__name__)
 _SCORES = "Scores rows by a tabular variational autoencoder, in nats: higher is more anomalous."
 _ALONE = """A row's score is a function of the row and the model alone, to the last bit: neither the rows that come with
 it nor the requests that are scored at the same time change it."""
-_PAST = """The model knows the past of cards. A row's score is a function, to the last bit, of the row, the model, which
-remembers rows (`past` of /model), and the earlier rows of the same request. Other requests do not change it: none is
-remembered. Rows that come before `remembered_until` are refused."""
+_PAST = """The model knows the past of cards. A row's score is a function, to the last bit, of the row, of the model,
+which remembers rows (`past` of /model), and of the earlier rows of the same request. Rows that come before
+`remembered_until` are refused."""
+_REMEMBERED = {
+    False: "Other requests do not change it: none is remembered.",
+    True: "Rows that are sent to /score are remembered, and are the past of those that are sent later; rows that are"
+    " sent twice are remembered twice.",
+}
 _REST = """Only a rule that decides by the batch (`threshold` of /model is null) looks at the rows of a request
 together, for `alert`. Columns that the model does not know are ignored, and named in the answer. A missing cell is null
 in JSON, empty in CSV."""
@@ -175,7 +180,7 @@ def build_app(served: ServedModel, limits: Limits, key: str | None) -> FastAPI:
     app = FastAPI(
         title=f"vae-anomaly: {served.file}",
         version=__version__,
-        description=f"{_SCORES}\n\n{_ALONE if served.past is None else _PAST} {_REST}",
+        description=f"{_SCORES}\n\n{_depends_on(served)} {_REST}",
         lifespan=lifespan,
         docs_url=None,  # its page would fetch scripts from elsewhere
         redoc_url=None,
@@ -202,6 +207,10 @@ def build_app(served: ServedModel, limits: Limits, key: str | None) -> FastAPI:
     paths = frozenset([*document["paths"], "/openapi.json"])
     app.add_middleware(CountingMiddleware, metrics=service.metrics, paths=paths, methods=frozenset(("GET", "POST")))
     return app
+
+
+def _depends_on(served: ServedModel) -> str:
+    return _ALONE if served.past is None else f"{_PAST} {_REMEMBERED[served.past.remembers]}"
 
 
 def _document(app: FastAPI, served: ServedModel, limits: Limits) -> dict[str, Any]:

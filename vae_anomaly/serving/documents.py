@@ -85,12 +85,13 @@ class ColumnCard(_Document):
 
 
 class PastCard(_Document):
-    """What the model knows of the past of rows; no request changes it."""
+    """What the model knows of the past of rows."""
 
     entities: list[str] = Field(description="Columns whose values have a past.")
     time: str = Field(description="The column of times; no row may come before remembered_until.")
     remembered_until: str | None = Field(description="Latest time; UTC where the times have a zone.")
     remembered_rows: int
+    remembers_requests: bool = Field(description="Whether rows sent to /score are remembered for later requests.")
     features: list[str] = Field(description="Made of the columns of a request, and judged in their place.")
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,22 +26,29 @@ _MINUTE, _SECOND = 60 * 10**6, 10**6  # microseconds
 
 @dataclass(frozen=True, eq=False)
 class ServedPast:
-    """What a model remembers, in use: every request sees it, and none changes it.
+    """What a model remembers, in use: every request sees it.
 
     Parameters
     ----------
     behavior : BehaviorFeatures
         Fitted on a frame.
+    remembers : bool, default=False
+        Whether rows that are scored are remembered for later requests.
     """
 
     behavior: BehaviorFeatures
+    remembers: bool = False
+    _one_at_a_time: Lock = field(default_factory=Lock)
 
     @property
     def _plan(self) -> Plan:
         return self.behavior._plan
 
-    def with_features(self, table: pa.Table) -> pa.Table:
-        """The rows of a request with their features: they see each other, and no row of another request.
+    @contextmanager
+    def features(self, table: pa.Table, *, scored: bool) -> Iterator[pa.Table]:
+        """The rows of a request with their features: of what is remembered, and of the earlier rows among them.
+
+        Rows that are scored are remembered, if any are, unless the caller fails with them.
 
         Raises
         ------
@@ -49,7 +59,12 @@ class ServedPast:
         for name in self._plan.kept:  # what only names a row need not be sent
             if name not in seen.column_names:
                 seen = seen.append_column(name, pa.nulls(len(seen), pa.string()))
-        return with_features(table, self.behavior, self.behavior.transform(seen))
+        remembering = self.remembers and scored
+        with self._one_at_a_time if remembering else nullcontext():
+            now = copy.copy(self.behavior)  # which no other request changes meanwhile
+            yield with_features(table, now, now.update(seen) if remembering else now.transform(seen))
+            if remembering:
+                self.behavior.history_ = now.history_
 
     def wanted(self, schema: Schema, segment_column: str | None) -> WantedColumns:
         """The columns that a request must have: those that features are made of, in place of the features."""
@@ -83,6 +98,7 @@ class ServedPast:
             "time": self._plan.spec.time,
             "remembered_until": None if history.until is None else history.until.isoformat(),
             "remembered_rows": len(history.rows),
+            "remembers_requests": self.remembers,
             "features": made_by(self.behavior),
         }
 

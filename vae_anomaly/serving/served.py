@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from numpy.typing import NDArray
 
 from vae_anomaly._calibration_file import StoredCalibration, stored_calibration
 from vae_anomaly._segments import known_segments, thresholds_of
-from vae_anomaly.artifact import read_artifact
-from vae_anomaly.pipelines import stored_behavior
+from vae_anomaly.artifact import Artifact, read_artifact
+from vae_anomaly.pipelines import check_knows_past, stored_behavior, write_with_behavior
 from vae_anomaly.serving.past import ServedPast
 from vae_anomaly.serving.wanted import WantedColumns
+from vae_anomaly.table.io import check_target
 from vae_anomaly.table.layout import EncodedTable
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class ServedModel:
         What wrote the file.
     past : ServedPast or None
         What gives rows their features, if the model knows the past of cards.
+    state : (Path, Artifact) or None
+        Where to write the model at the end, with what is remembered then, and what was read of it.
     """
 
     file: str
@@ -76,15 +80,22 @@ class ServedModel:
     wanted: WantedColumns
     versions: dict[str, str]
     past: ServedPast | None = None
+    state: tuple[Path, Artifact] | None = None
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, device: str = "auto") -> ServedModel:
+    def load(
+        cls, path: str | os.PathLike[str], *, device: str = "auto", update_state: str | os.PathLike[str] | None = None
+    ) -> ServedModel:
         """Read a model file, which is audited first.
 
         Raises
         ------
         ModelFileError
             It is no model file, or its calibration has segments of a column that it does not name.
+        ParameterError
+            Rows are to be remembered by a model that knows no past.
+        OutputError
+            There is a file already where the model is to be written at the end.
         """
         from vae_anomaly.detector import VAEDetector
 
@@ -95,20 +106,40 @@ class ServedModel:
         if stored is not None and column is None:
             known_segments(pa.table({}), stored.calibration.segments, column)  # refuse now what no request could change
         behavior = stored_behavior(artifact)
-        past = None if behavior is None else ServedPast(behavior)
+        if update_state is not None:
+            check_knows_past(artifact)
+            check_target(update_state)
+        state = None if update_state is None else (Path(update_state), artifact)
+        past = None if behavior is None else ServedPast(behavior, remembers=state is not None)
         wanted = (WantedColumns.of if past is None else past.wanted)(detector.schema_, column)
-        return cls(Path(path).name, detector, stored, wanted, dict(artifact.manifest["versions"]), past)
+        return cls(Path(path).name, detector, stored, wanted, dict(artifact.manifest["versions"]), past, state)
 
-    def prepared(self, table: pa.Table) -> pa.Table:
-        """The rows of a request with all that the detector takes: the features of their past, if it knows one."""
-        return table if self.past is None else self.past.with_features(table)
+    def write_state(self) -> None:
+        """Write the model with the rows remembered that were scored, if that was asked for.
 
-    def encode(self, table: pa.Table) -> EncodedTable:
-        """The rows as the network reads them.
+        Raises
+        ------
+        OutputError
+            The file has come to be meanwhile, or cannot be written.
+        """
+        if self.state is not None and self.past is not None:
+            path, artifact = self.state
+            write_with_behavior(path, artifact, self.past.behavior, overwrite=False)
+
+    def encode(self, table: pa.Table, *, scored: bool) -> tuple[pa.Table, EncodedTable]:
+        """The rows with all that the detector takes, the features of their past too, and as the network reads them.
 
         Every request is read by itself, so that an odd cell of one cannot change how another is read.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            The wanted columns.
+        scored : bool
+            Whether they are to be remembered, if the model remembers.
         """
-        return self.detector._encode(self._as_fitted(table))
+        with nullcontext(table) if self.past is None else self.past.features(table, scored=scored) as whole:
+            return whole, self.detector._encode(self._as_fitted(whole))
 
     def scores(self, rows: Sequence[EncodedTable]) -> list[Floats]:
         """Anomaly scores of the rows of several requests, which go through the network together.

@@ -64,6 +64,7 @@ class Service:
             self.ready = False
             await self._batches.stop()
             await run_in_threadpool(self._explaining.shutdown, wait=True, cancel_futures=True)
+            await run_in_threadpool(self.served.write_state)
 
     def check_key(self, given: str | None) -> None:
         """Raise a `RequestError` unless the key is the right one, in a time that tells nothing of it."""
@@ -122,7 +123,7 @@ class Service:
 
     async def scored(self, body: bytes, content_type: str) -> tuple[SentRows, Decided]:
         """The rows of a body and what is said of them."""
-        rows, encoded = await run_in_threadpool(self._read, body, content_type, self.limits.max_rows)
+        rows, encoded = await run_in_threadpool(self._read, body, content_type, self.limits.max_rows, scored=True)
         score = await self._batches.score(encoded)
         decided = await run_in_threadpool(self.served.decided, rows.table, score)
         self.metrics.rows.inc(len(score))
@@ -131,7 +132,7 @@ class Service:
 
     async def to_explain(self, body: bytes, content_type: str) -> SentRows:
         """The rows of a body, few enough to be explained."""
-        rows, _ = await run_in_threadpool(self._read, body, content_type, self.limits.max_explained_rows)
+        rows, _ = await run_in_threadpool(self._read, body, content_type, self.limits.max_explained_rows, scored=False)
         return rows
 
     async def reasons(self, table: pa.Table, rows: NDArray[np.intp], n_reasons: int, conditional: bool) -> list[Any]:
@@ -140,10 +141,10 @@ class Service:
         found = loop.run_in_executor(self._explaining, self.served.reasons, table, rows, n_reasons, conditional)
         return await found
 
-    def _read(self, body: bytes, content_type: str, most_rows: int) -> tuple[SentRows, EncodedTable]:
+    def _read(self, body: bytes, content_type: str, most_rows: int, *, scored: bool) -> tuple[SentRows, EncodedTable]:
         rows = read_rows(body, content_type, self.served.wanted, most_rows)
-        rows = replace(rows, table=self.served.prepared(rows.table))
-        return rows, self.served.encode(rows.table)
+        table, encoded = self.served.encode(rows.table, scored=scored)
+        return replace(rows, table=table), encoded
 
     def card(self) -> dict[str, Any]:
         """What is served, as `documents.ModelCard` has it."""
