@@ -238,8 +238,7 @@ def test_the_columns_of_numbers_are_told_in_table_order():
 def test_values_and_flags_come_where_the_shape_says():
     class Watching(Plain):
         def forward(self, x):
-            if self.training is False and len(x) == 512:
-                seen.append(x.clone())
+            seen.append(x.clone())
             return super().forward(x)
 
     seen = []
