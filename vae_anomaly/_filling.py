@@ -7,7 +7,7 @@ those misses go together, and towards the column's mean, as far as hidden number
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.model.batch import Batch
 from vae_anomaly.model.explaining import hide
-from vae_anomaly.model.imputing import drawn_numbers, explanation
+from vae_anomaly.model.imputing import drawn_numbers, explanation, middle
 from vae_anomaly.model.network import TabularVAE
 from vae_anomaly.model.scoring import reconstructions
 from vae_anomaly.model.threads import at_most
@@ -42,7 +42,9 @@ _HIDDEN = (0.05, 0.4)
 
 _N_DRAWS, _AS_ROWS, _LEAST_CELLS, _FAR = 20, 20, 30, 5.0
 _MOST_DECIMALS, _ROUNDED_SHARE, _SURE = 6, 0.995, 20.0
+_CLOSE = 1e-6
 NOT_ROUNDED = -1
+_NOT_WIDER = np.array([1.0, 0.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,9 @@ class Filling:
         How much of the distance from the centre is to be believed, in [0, 1].
     spread : float64 ndarray of shape (n_values,)
         What draws are stretched by around what is expected.
+    widening : float64 ndarray of shape (2,)
+        What they are stretched by besides: the first number for a row without gaps, and the second more for one of
+        which all is missing.
     miss : float64 ndarray of shape (n_values,)
         Standard deviation of what a reconstruction misses.
     correlation : float64 ndarray of shape (n_values, n_values)
@@ -68,6 +73,7 @@ class Filling:
     centre: Floats
     slope: Floats
     spread: Floats
+    widening: Floats
     miss: Floats
     correlation: Floats
     decimals: NDArray[np.int64]
@@ -90,14 +96,14 @@ class Filling:
         n_values = fitted.values.shape[1]
         if not n_values:
             nothing = np.zeros(0)
-            return cls(nothing, nothing, nothing, nothing, np.zeros((0, 0)), np.zeros(0, np.int64))
+            return cls(nothing, nothing, nothing, _NOT_WIDER, nothing, np.zeros((0, 0)), np.zeros(0, np.int64))
         some = fitted[np.linspace(0, len(fitted) - 1, min(len(fitted), _MOST_ROWS)).astype(np.intp)]
         observed = ~np.isnan(some.values)
         centre = np.where(observed, some.values, 0.0).sum(axis=0, dtype=np.float64) / observed.sum(axis=0).clip(1)
         ones, empty = np.ones(n_values), np.zeros((0, 0))
         with exact_products():
             miss, correlation = _misses(model, some) if n_values <= _MOST_NUMBERS else (ones, empty)
-            plain = cls(centre, ones, ones, miss, correlation, _decimals(some.values, schema))
+            plain = cls(centre, ones, ones, _NOT_WIDER, miss, correlation, _decimals(some.values, schema))
             return plain._judged(model, held_out)
 
     def expected(self, numbers: Floats, observed: Floats) -> Floats:
@@ -118,9 +124,10 @@ class Filling:
         """
         return np.asarray(self.centre + self.slope * (self._with_misses(numbers, observed) - self.centre))
 
-    def drawn(self, expected: Floats, away: Floats) -> Floats:
-        """Draws, from how far those of the decoder are from what it expects."""
-        return np.asarray(expected + self.spread * away)
+    def drawn(self, expected: Floats, away: Floats, missing: Floats) -> Floats:
+        """Draws, from how far those of the decoder are from what it expects, and each row's share of missing cells."""
+        wider = self.widening[0] + self.widening[1] * missing
+        return np.asarray(expected + self.spread * wider[:, None] * away)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Name each array, for a model file."""
@@ -136,7 +143,8 @@ class Filling:
             If it is not what `to_arrays` gives for so many numbers.
         """
         n_related = n_values if n_values <= _MOST_NUMBERS else 0
-        shapes = dict.fromkeys(cls.__dataclass_fields__, (n_values,)) | {"correlation": (n_related, n_related)}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(cls.__dataclass_fields__, (n_values,))
+        shapes |= {"correlation": (n_related, n_related), "widening": (2,)}
         found = {name: (array.shape, array.dtype.name) for name, array in arrays.items()}
         wanted = {name: (shape, "int64" if name == "decimals" else "float64") for name, shape in shapes.items()}
         if found != wanted or not all(np.isfinite(array).all() for array in arrays.values()):
@@ -169,18 +177,42 @@ class Filling:
         rng = np.random.default_rng(0)
         rows = held_out.map(lambda block: block.to(model.device))
         hidden = _some_hidden(model.layout, rows, rng)
+        seen = _hidden_of_members(rows, hidden)
         with at_most(1):
-            found = explanation(model, _hidden_of_members(rows, hidden))
-            away = [_flat(drawn_numbers(model, found, rng) - found.numbers) for _ in range(_N_DRAWS)]
+            found = explanation(model, seen)
+            around = middle(model, found, rng)
+            away = [_flat(drawn_numbers(model, found, rng) - around) for _ in range(_N_DRAWS)]
         values = _flat(rows.values)
         where = hidden.flatten(0, 1)[:, : values.shape[1]].cpu().numpy() & ~np.isnan(values)
         expected = self._with_misses(_flat(found.numbers), np.where(where, np.nan, values))
         pairs = zip((expected - self.centre).T, (values - self.centre).T, where.T, strict=True)
         slope = np.array([_slope(told[at], true[at]) for told, true, at in pairs])
-        shrunk = self.centre + slope * (expected - self.centre)
-        width = np.quantile(np.abs(away), COVERED, axis=0)
-        spread = _spreads(np.abs(values - shrunk) / np.maximum(width, 1e-6), where)
-        return Filling(self.centre, slope, spread, self.miss, self.correlation, self.decimals)
+        off = np.abs(values - self.centre - slope * (expected - self.centre))
+        ratio = off / np.maximum(_quantile(np.abs(away)), _CLOSE)
+        spread = _spreads(ratio, where)
+        missing = 1 - _flat(seen.observed().double()).mean(axis=1)
+        widening = _widening((ratio / spread)[where], np.broadcast_to(missing[:, None], where.shape)[where])
+        return replace(self, slope=slope, spread=spread, widening=widening)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedCells:
+    """What a `Filling` is measured on, until it is first asked for.
+
+    Parameters
+    ----------
+    model, fitted, held_out, schema
+        As of `Filling.of_fit`.
+    """
+
+    model: TabularVAE
+    fitted: EncodedTable
+    held_out: Batch
+    schema: Schema
+
+    def filling(self) -> Filling:
+        """Measure it."""
+        return Filling.of_fit(self.model, self.fitted, self.held_out, self.schema)
 
 
 def _misses(model: TabularVAE, table: EncodedTable) -> tuple[Floats, Floats]:
@@ -204,12 +236,27 @@ def _slope(expected: Floats, observed: Floats) -> float:
     return float(np.clip((expected @ observed + added) / max(square + added, 1e-12), 0.0, 1.0))
 
 
+def _quantile(values: Floats) -> Floats:
+    """What the wanted share of further values would be below, along the first axis."""
+    return np.asarray(np.quantile(values, COVERED, axis=0, method="weibull"))
+
+
 def _spreads(ratio: Floats, where: NDArray[np.bool_]) -> Floats:
     """For each number the quantile of these ratios that covers the wanted share; of few cells that of all numbers."""
-    of_all = float(np.quantile(ratio[where], COVERED)) if where.any() else 1.0
+    of_all = float(_quantile(ratio[where])) if where.any() else 1.0
     few = where.sum(axis=0) < _LEAST_CELLS
-    found = [of_all if f else np.quantile(r[at], COVERED) for f, r, at in zip(few, ratio.T, where.T, strict=True)]
-    return np.array(found, dtype=np.float64)
+    found = [of_all if f else float(_quantile(r[at])) for f, r, at in zip(few, ratio.T, where.T, strict=True)]
+    return np.array(found, dtype=np.float64).clip(_CLOSE)
+
+
+def _widening(ratio: Floats, missing: Floats) -> Floats:
+    """A line through the quantiles of the cells of rows with fewer and with more gaps."""
+    many = missing > np.median(missing) if len(missing) else np.zeros(0, dtype=bool)
+    if min(many.sum(), (~many).sum()) < _LEAST_CELLS:
+        return _NOT_WIDER
+    (low, high), (first, last) = ((of[~many], of[many]) for of in (missing, ratio))
+    more = max(0.0, float(_quantile(last) - _quantile(first)) / max(float(high.mean() - low.mean()), _CLOSE))
+    return np.array([max(0.0, float(_quantile(first)) - more * float(low.mean())), more])
 
 
 def _decimals(values: NDArray[np.float32], schema: Schema) -> NDArray[np.int64]:

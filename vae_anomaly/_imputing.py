@@ -12,9 +12,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from vae_anomaly._editing import Booleans, Editor, Floats
-from vae_anomaly._filling import NOT_ROUNDED, Filling
+from vae_anomaly._filling import NOT_ROUNDED, Filling, FittedCells
 from vae_anomaly._inputs import validated
 from vae_anomaly._params import Instance, Number, OneOf, check_params
+from vae_anomaly.errors import VaeAnomalyError
 from vae_anomaly.model.imputing import Completion
 from vae_anomaly.table.columns import BooleanColumn, CategoricalColumn
 from vae_anomaly.table.layout import FIRST_LEVEL, EncodedTable, PartKind
@@ -36,7 +37,29 @@ _WITHOUT_END = 1 / 3
 
 
 class Imputed:
-    """How a `VAEDetector` fills gaps: apart from it, for the length of the file alone."""
+    """How a `VAEDetector` fills gaps: apart from it, for the length of the file alone.
+
+    How far the network is to be believed takes a moment to measure, which those who only detect need not wait for: it
+    is measured when it is first asked for, and the latest when the detector is saved or pickled. No file holds rows.
+    """
+
+    _filled_from: FittedCells | Filling | None
+
+    @property
+    def filling_(self) -> Filling | None:
+        """How far the network is to be believed in missing numbers; None in a checkpoint."""
+        check_is_fitted(self, "offset_")
+        if isinstance(self._filled_from, FittedCells):
+            self._filled_from = self._filled_from.filling()
+        return self._filled_from
+
+    def _fill_from(self, source: FittedCells | Filling | None) -> None:
+        self._filled_from = source
+
+    def __getstate__(self) -> Any:
+        if isinstance(self.__dict__.get("_filled_from"), FittedCells):
+            self._filled_from = self.filling_
+        return super().__getstate__()
 
     def impute(self: Any, X: Any, n_draws: int | None = None, *, random_state: Any = 0) -> Any:
         """Fill the missing cells of a table, given the others of their rows.
@@ -115,6 +138,11 @@ class Imputed:
         """
         check_params(_OWNER, {"n_draws": n_draws, "random_state": random_state}, _RULES)
         check_is_fitted(self, "offset_")
+        if self.filling_ is None:
+            raise VaeAnomalyError(
+                "A checkpoint does not know how far to believe the network in gaps. Found a model file of one: use the "
+                "file that save wrote."
+            )
         tables = _filled(self, Editor(self.schema_, validated(self, X, reset=False, at_least=0)), n_draws, random_state)
         return next(tables) if n_draws is None else list(itertools.islice(tables, int(n_draws)))
 
@@ -145,12 +173,13 @@ def _filled(detector: Any, editor: Editor, n_draws: int | None, random_state: An
     if n_draws is None:
         yield table(usual)
         return
+    missing = 1 - some.table.observed.mean(axis=1)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     draws = completion.draws(seed)
     while True:
         with exact_products():
             cells, away = next(draws)
-        values = np.where(blank[:, None], cells.values, filling.drawn(numbers, away))
+        values = np.where(blank[:, None], cells.values, filling.drawn(numbers, away, missing))
         yield table(EncodedTable(_float32(values), cells.angles, cells.codes))
 
 

@@ -85,7 +85,8 @@ def contents(detector: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     weights |= {f"{_USUAL}{name}": array for name, array in usual_to_arrays(detector.usual_).items()}
     sampler = {} if detector.sampler_ is None else sampler_to_arrays(detector.sampler_)
     weights |= {f"{_SAMPLER}{name}": array for name, array in sampler.items()}
-    weights |= {f"{_FILLING}{name}": array for name, array in detector.filling_.to_arrays().items()}
+    filling = {} if detector.filling_ is None else detector.filling_.to_arrays()
+    weights |= {f"{_FILLING}{name}": array for name, array in filling.items()}
     if detector.known_head_ is not None:
         weights |= {f"{_KNOWN}{name}": array for name, array in detector.known_head_.to_arrays().items()}
     return manifest, weights
@@ -161,7 +162,7 @@ def _restored(detector_class: Any, artifact: Artifact, own: OwnNetworks) -> Any:
     detector.profile_ = {key: fitted["profile"][key] for key in PROFILE}
     detector.known_head_ = KnownHead.from_arrays(known, n_cells(schema.layout())) if known else None
     detector.usual_ = usual_from_arrays(usual, len(schema.modelled))
-    detector.filling_ = Filling.from_arrays(filling, schema.layout().n_values)
+    detector._fill_from(Filling.from_arrays(filling, schema.layout().n_values) if filling else None)
     detector._sample_from(sampler_from_arrays(sampler, schema, config.latent, config.dof) if sampler else None)
     return detector
 

@@ -24,7 +24,7 @@ from vae_anomaly._building import (
     training_config,
 )
 from vae_anomaly._explaining import Explained
-from vae_anomaly._filling import Filling
+from vae_anomaly._filling import FittedCells
 from vae_anomaly._imputing import Imputed
 from vae_anomaly._inputs import check_row_count, encoded, frequency_weights, validated
 from vae_anomaly._known import KnownHead, cells, set_apart
@@ -169,8 +169,8 @@ class VAEDetector(
         What surprisals of each column are usual on held-out rows, "plain" and "conditional", for `explain`.
     known_head_ : KnownHead or None
         What `known` frauds add to the anomaly score; None where `fit` was told of none.
-    filling_ : Filling
-        How far the network is to be believed in missing numbers, for `impute`.
+    filling_ : Filling or None
+        How far the network is to be believed in gaps, for `impute`, measured when first needed; None in a checkpoint.
     sampler_ : Sampler or None
         What is kept of the training rows for `sample`, made when it is first needed; None in a checkpoint.
     n_features_in_ : int
@@ -224,7 +224,6 @@ class VAEDetector(
     profile_: dict[str, Any]
     offset_: float
     known_head_: KnownHead | None
-    filling_: Filling
     usual_: dict[str, Usual]
 
     def __init__(
@@ -404,6 +403,7 @@ class VAEDetector(
             checkpoint = self.__class__(**self.get_params(deep=False))
             finish(checkpoint, snapshot, result)
             checkpoint._sample_from(None)  # which takes a while, and nobody samples from a checkpoint
+            checkpoint._fill_from(None)
             checkpoint.save(path, overwrite=True)
 
         tasks = SklearnTasks(self, context) if context is not None else None
@@ -442,7 +442,7 @@ class VAEDetector(
         found = list(trial._surprisals(fitted))
         trial.kl_scale_ = kl_scale(found, trial._part_weights())
         trial.usual_ = usual_surprisals(trial, held_out)
-        trial.filling_ = Filling.of_fit(model, fitted, held_out, schema)
+        trial._fill_from(FittedCells(model, fitted, held_out, schema))
         trial.known_head_ = None
         trial.known_head_ = learn(trial)
         scores = trial._iwae(fitted, self.n_iwae_samples).bound if self.score_type == "iwae" else trial._summed(found)

@@ -297,7 +297,7 @@ def coverages(errors: NDArray[np.float64], seed: int) -> tuple[float, float]:
     >>> coverages(np.zeros((50, 10_000)), seed=0)
     (1.0, 0.8005)
     """
-    low, high = np.quantile(errors, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0)
+    low, high = np.quantile(errors, [(1 - INTERVAL) / 2, (1 + INTERVAL) / 2], axis=0, method="weibull")
     below, equal = (errors < -_CLOSE).mean(axis=0), (np.abs(errors) <= _CLOSE).mean(axis=0)
     place = below + equal * np.random.default_rng([seed, 5]).random(errors.shape[1])
     within = ((low <= _CLOSE) & (high >= -_CLOSE)).mean(), (np.abs(place - 0.5) <= INTERVAL / 2).mean()
