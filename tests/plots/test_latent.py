@@ -191,6 +191,14 @@ def test_of_many_rows_the_alerts_are_drawn():
     assert LatentDisplay.from_positions(np.zeros((30, 3)), alerts=np.ones(30, bool), max_rows=7).alert.sum() == 7
 
 
+def test_the_map_is_the_same_however_many_rows_are_drawn(ensemble, payments):
+    whole = LatentDisplay.from_estimator(ensemble, payments, alerts=False)
+    some = LatentDisplay.from_estimator(ensemble, payments, alerts=False, max_rows=100)
+    assert some.labels == whole.labels
+    assert len(some.at) == 100
+    assert {tuple(at) for at in some.at} <= {tuple(at) for at in whole.at}
+
+
 def test_dots_and_rings_stand_out_from_the_axes(detector, payments):
     for style in ("default", "dark_background"):
         with plt.style.context(style):

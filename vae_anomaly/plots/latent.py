@@ -219,8 +219,10 @@ class LatentDisplay:
             colours = colours_of_values(colours, len(positions))
         alert = _flags(alerts, len(positions))
         rows = _some(alert, given["max_rows"])
-        plane = plane_of(positions[rows], names, given["method"], given["random_state"])
-        return cls(at=plane.at, labels=plane.labels, colours=colours[rows], alert=alert[rows]).plot(ax)
+        flat = given["method"] in ("auto", "direct", "pca")  # the same plane, however many of the rows are drawn
+        plane = plane_of(positions if flat else positions[rows], names, given["method"], given["random_state"])
+        at = plane.at[rows] if flat else plane.at
+        return cls(at=at, labels=plane.labels, colours=colours[rows], alert=alert[rows]).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw it again.
