@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, GroupShuffleSplit, KFold, ShuffleSplit, check_cv
 
+from vae_anomaly.decision.splits import TimeOrderedSplit
 from vae_anomaly.errors import ParameterError, TableError
 
 Rows: TypeAlias = NDArray[np.intp]
@@ -77,7 +78,8 @@ def splits(cv: Any, X: Any, y: Any, n_rows: int, beside: Beside, random_state: A
             return (_share(float(cv), n_rows, beside, random_state),)
         return _folds(int(cv), n_rows, beside, random_state)
     try:
-        pairs = [(np.sort(train), np.sort(test)) for train, test in check_cv(cv).split(X, y, beside.group)]
+        groups = beside.time if isinstance(cv, TimeOrderedSplit) and cv.time is None else beside.group
+        pairs = [(np.sort(train), np.sort(test)) for train, test in check_cv(cv).split(X, y, groups)]
     except TypeError as error:
         raise ParameterError(
             f"The 'cv' of CalibratedDetector must give pairs of rows, to learn from and to calibrate on: {error}."

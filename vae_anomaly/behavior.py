@@ -119,7 +119,7 @@ class BehaviorFeatures(TransformerMixin, BaseEstimator):
 
     ``fit(X).transform(X)`` is ``fit_transform(X)``: the rows of `fit` are known again when all of them come in the same
     order, and see their own past, not their future. All other rows continue from what is remembered, and must not lie
-    before its end: split by time (`TimeSeriesSplit`), never at random. `transform` changes nothing; `update` gives
+    before its end: split by time (`TimeOrderedSplit`), never at random. `transform` changes nothing; `update` gives
     features and remembers, `partial_fit` remembers.
 
     Memory is that of the rows of the longest window, and of counts: one for each pair of an entity and a value of a key

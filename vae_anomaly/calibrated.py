@@ -72,8 +72,8 @@ class CalibratedDetector(FoundByCalibration, ExplainedByEstimator, KeptInModelFi
         or the latest rows where `time` is. With a number of folds, 2 or more, each fold is scored by a detector that
         learnt from the others (from earlier rows where `time` is given) and the detector in use learns from all rows:
         for small tables, and approximate; scores that depend on the number of rows, as a OneClassSVM's do, are refused.
-        A splitter of scikit-learn holds out one part or several in the same way. "prefit": `estimator` is fitted and
-        every row calibrates.
+        A splitter of scikit-learn holds out one part or several in the same way, `TimeOrderedSplit` with a delay of the
+        labels, by `time` or a column. "prefit": `estimator` is fitted and every row calibrates.
     assumed_contamination : float in [0, 0.5] or None, default=None
         Share of anomalies assumed among calibration rows without labels, by which `FalseAlarmRate` allows so many more
         alerts. None: not known. Leave it so unless the ranking is nearly perfect: it is a bet that every anomaly scores

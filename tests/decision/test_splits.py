@@ -15,8 +15,16 @@ from hypothesis import strategies as st
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import make_scorer, roc_auc_score
 from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.pipeline import make_pipeline
 
-from vae_anomaly import CalibratedDetector, Contamination, ParameterError, TableError, TimeOrderedSplit
+from vae_anomaly import (
+    BehaviorFeatures,
+    CalibratedDetector,
+    Contamination,
+    ParameterError,
+    TableError,
+    TimeOrderedSplit,
+)
 from vae_anomaly.decision.splits import known_cards
 
 START = np.datetime64("2026-03-01")
@@ -149,6 +157,20 @@ def test_a_threshold_is_set_on_rows_after_the_delay():
     detector = CalibratedDetector(Amounts(**forest.get_params()), Contamination(0.1), cv=splitter).fit(X)
     ((_, test),) = splitter.split(X)
     np.testing.assert_array_equal(detector.calibration_rows_, test)
+    by_time = CalibratedDetector(forest, Contamination(0.1), cv=TimeOrderedSplit(1, test_size="7D", delay="7D"))
+    np.testing.assert_array_equal(by_time.fit(X[["amount"]], time=times).calibration_rows_, test)
+    with pytest.raises(ParameterError, match="needs the time of each row"):
+        by_time.fit(X[["amount"]])
+
+
+def test_a_pipeline_with_a_past_is_validated_by_time():
+    times = np.sort(hours(400))
+    X = pd.DataFrame({"card": np.arange(400) % 7, "at": times, "amount": np.random.default_rng(4).normal(50, 9, 400)})
+    past = BehaviorFeatures("card", "at", "amount", windows=("1D",), features=("count", "hour"))
+    pipeline = make_pipeline(past, IsolationForest(n_estimators=5, random_state=0))
+    splitter = TimeOrderedSplit(2, test_size="7D", delay="1D", time="at")
+    found = cross_validate(pipeline, X, np.arange(400) % 9 == 0, cv=splitter, scoring="roc_auc", error_score="raise")
+    assert len(found["test_score"]) == 2
 
 
 @pytest.mark.parametrize(
