@@ -55,9 +55,9 @@ class NetworkShape:
 
     Notes
     -----
-    The weights that torch's layers draw, and what layers such as dropout draw in training, follow `random_state`. Scores
-    are computed in ``eval()`` mode and on several threads: `forward` must not keep anything in the module. A network
-    whose output for a row depends there on the rows beside it is refused before training. Dropout and batch
+    The weights that torch's layers draw, and what layers such as dropout draw in training, follow `random_state`.
+    Scores are computed in ``eval()`` mode and on several threads: `forward` must not keep anything in the module. A
+    network whose output for a row depends there on the rows beside it is refused before training. Dropout and batch
     normalisation are fine; layer norm is the better choice for few rows, and the only one of which several processes
     that train together make what one makes.
 
