@@ -85,9 +85,9 @@ def run_streaming(n_rows: int, data_dir: Path | None, scratch: Path | None) -> l
     """
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
-        data, base = _base(folder, data_dir)
+        data, base = base_rows(folder, data_dir)
         model = folder / "model.vaea"
-        options = ["--label", "is_fraud"] + [f"--id={column}" for column in _identifiers(base)]
+        options = ["--label", "is_fraud"] + [f"--id={column}" for column in identifiers(base)]
         run_module("vae_anomaly", "fit", str(base), "-o", str(model), *options, "--json")
         return [_measured(data, base, model, folder, size) for size in (n_rows // 10, n_rows)]
 
@@ -114,7 +114,7 @@ def time_copy(*, path: str, target: str) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start}
 
 
-def _base(folder: Path, data_dir: Path | None) -> tuple[str, Path]:
+def base_rows(folder: Path, data_dir: Path | None) -> tuple[str, Path]:
     """The rows that are repeated."""
     base = folder / "base.csv"
     if data_dir is not None:
@@ -129,7 +129,8 @@ def _base(folder: Path, data_dir: Path | None) -> tuple[str, Path]:
     return "simulated", base
 
 
-def _identifiers(base: Path) -> Sequence[str]:
+def identifiers(base: Path) -> Sequence[str]:
+    """The columns that only name rows."""
     with base.open() as file:
         names = file.readline().strip().split(",")
     return [name for name in names if name in ("transaction_id", "customer_id", "merchant_id", "terminal_id")]
@@ -137,7 +138,7 @@ def _identifiers(base: Path) -> Sequence[str]:
 
 def _measured(data: str, base: Path, model: Path, folder: Path, n_rows: int) -> StreamingRun:
     path, out = folder / "rows.csv", folder / "out.csv"
-    _repeat(base, path, n_rows)
+    write_repeated(base, path, n_rows)
     say(f"scoring {n_rows:,} rows, {path.stat().st_size / 1e6:,.0f} MB ...")
     seconds, peak = _command_with_peak("score", str(model), str(path), "-o", str(out), "--json")
     megabytes = path.stat().st_size / 1e6
@@ -148,7 +149,8 @@ def _measured(data: str, base: Path, model: Path, folder: Path, n_rows: int) -> 
     return StreamingRun(data, n_rows, megabytes, seconds, peak, scored, copied)
 
 
-def _repeat(base: Path, path: Path, n_rows: int) -> None:
+def write_repeated(base: Path, path: Path, n_rows: int) -> None:
+    """Write so many rows, those of a file over and over."""
     header, *lines = base.read_bytes().splitlines(keepends=True)
     with path.open("wb") as file:
         file.write(header)

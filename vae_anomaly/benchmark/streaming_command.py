@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from vae_anomaly.benchmark.environment import environment, show_environment
 from vae_anomaly.benchmark.streaming import MOST_GROWTH, MOST_RATIO, StreamingRun, run_streaming
+from vae_anomaly.benchmark.streaming_fit import FitRun, run_fits
 from vae_anomaly.benchmark.table import figure, show, write_runs
 
 if TYPE_CHECKING:
     from vae_anomaly.benchmark.streaming_faults import FaultRun
 
-PARTS = ("speed", "faults", "hostile")
+PARTS = ("speed", "fit", "faults", "hostile")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +45,13 @@ def streaming_command(chosen: argparse.Namespace) -> int:
         timed = run_streaming(chosen.rows, chosen.data_dir, chosen.scratch)
         show_streaming(timed)
         rows += [{"part": "speed", **run.to_row()} for run in timed]
+    if "fit" in chosen.only:
+        fitted = run_fits(chosen.rows, chosen.data_dir, chosen.scratch)
+        show_fits(fitted)
+        rows += [{"part": "fit", **run.to_row()} for run in fitted]
+        sound &= all(
+            one.held_out_elbo == other.held_out_elbo for one, other in zip(fitted[::2], fitted[1::2], strict=True)
+        )
     if "faults" in chosen.only:
         stopped = run_faults(chosen.kills, chosen.full_disks, seed=chosen.seed)
         show_faults(stopped)
@@ -84,6 +92,24 @@ def show_streaming(runs: list[StreamingRun]) -> None:
         (f"memory at most {MOST_GROWTH} times that of a tenth", figure(growth, 2), _verdict(growth <= MOST_GROWTH)),
     ]
     show("Bars", ["bar", "measured", "verdict"], verdicts, text_columns=1)
+
+
+def show_fits(runs: list[FitRun]) -> None:
+    """Print what fits on every row took, in files and in memory."""
+    headers = ["data", "rows lie", "rows", "MB", "fit command, s", "peak of its own, MB", "held-out ELBO"]
+    cells = [
+        (
+            *(run.data, run.kept, f"{run.rows:,}", figure(run.megabytes, 0), figure(run.seconds, 1)),
+            *(figure(run.peak_megabytes, 0), figure(run.held_out_elbo, 4)),
+        )
+        for run in runs
+    ]
+    show(
+        "A fit on every row; the held-out ELBO is the same to the bit, or it is an error",
+        headers,
+        cells,
+        text_columns=2,
+    )
 
 
 def show_faults(runs: list[FaultRun]) -> None:
