@@ -72,12 +72,14 @@ class ServedPast:
         kinds = {name: self._kind(name) for name in self._plan.spec.used}
         kinds |= {name: kind for name, kind in of_schema.kinds.items() if name not in made}
         order = [*(name for name in self._plan.columns if name in kinds), *kinds]  # a segment's may be beyond those
-        dtypes = {name: of_schema.dtypes.get(name, self.dtype(name)) for name in kinds}
+        dtypes = of_schema.dtypes | {name: self.dtype(name) for name in kinds if name not in schema.names}
         known = frozenset([*self._plan.kept, *kinds])
         return WantedColumns({name: kinds[name] for name in order}, schema.modelled, known, dtypes)
 
     def dtype(self, name: str) -> str:
-        """How the cells of a column are read that features are made of."""
+        """How the cells of a column are read that is not modelled itself."""
+        if name not in self._plan.spec.used:
+            return "segment"
         how = self._plan.readings
         return str(how.time) if name == self._plan.spec.time else str(how.names.get(name, "number"))
 
