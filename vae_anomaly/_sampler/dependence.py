@@ -35,6 +35,12 @@ _MOST_FOLLOWED, _MOST_OF_MANY, _MANY = 6, 3, 64
 _LEAST_GAIN = 5.0
 """Nats, over the rows compared, by which a pair must describe rows better that it has not counted."""
 
+_MOST_TRIED = 24
+"""Columns that one is tried to follow: those that describe it best if nothing else did."""
+
+_MOST_LEVELS = 2000
+"""Of all columns together, up to which all rows that are drawn are looked at for that, and of more the fewer."""
+
 _ROUNDS = 3
 _MOST_PAIRS = 2**20
 _SMOOTHING = 0.5
@@ -144,7 +150,7 @@ class Node:
 
 
 def grown(
-    nodes: Sequence[Node], sources: Sequence[Source], usable: Sequence[bool], rng: np.random.Generator
+    nodes: Sequence[Node], sources: Sequence[Source], rng: np.random.Generator
 ) -> tuple[list[int], list[tuple[Follows, ...]], list[Source]]:
     """Choose what each column follows, and take the factors of the pairs.
 
@@ -154,8 +160,6 @@ def grown(
         What is to be drawn.
     sources : sequence of Source
         What is drawn before; the first one has one level, which is that of all rows.
-    usable : sequence of bool
-        Which of these may be followed.
     rng : Generator
         Of the draws.
 
@@ -168,40 +172,50 @@ def grown(
     drawn : list of Source
         The nodes as they were drawn, in that order.
     """
-    known, allowed = list(sources), list(usable)
-    order, found = _order(nodes, [source for source, may in zip(sources, usable, strict=True) if may]), []
+    known, found = list(sources), []
+    gain = _first_gains(nodes, sources)
+    order = _order(gain, len(sources))
+    in_gain = list(range(len(sources)))
     for number in order:
         node = nodes[number]
-        follows = _followed(node, known, allowed)
+        near = np.argsort(-gain[in_gain, number], kind="stable")[:_MOST_TRIED]
+        follows = _followed(node, known, [int(i) for i in near if i and np.isfinite(gain[in_gain[i], number])])
         log_p = node.log_p() + added(follows, [source.drawn for source in known])
         known.append(node.as_source((log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)))
-        allowed.append(True)
+        in_gain.append(len(sources) + number)
         found.append(follows)
     return order, found, known[len(sources) :]
 
 
-def _order(nodes: Sequence[Node], sources: Sequence[Source]) -> list[int]:
-    """The nodes, each after what it goes with most closely of all that came before."""
+def _first_gains(nodes: Sequence[Node], sources: Sequence[Source]) -> Floats:
+    """How much better each source and node describes each node, if nothing else did: rows and columns."""
     everything = [*sources, *(node.as_source(np.zeros(len(sources[0].drawn), np.intp)) for node in nodes)]
-    soft = [_indicator(source.drawn, source.n_levels).toarray() for source in sources]
+    spared = slice(None, None, -(-sum(source.n_levels for source in everything) // _MOST_LEVELS))
+    soft = [_indicator(source.drawn, source.n_levels).toarray()[spared] for source in sources]
     for node in nodes:
         p, there = node.p(), node.there()
         root = _fitted([_Pairs.of(0, sources[0], node, p)], p, there)[0]
-        soft.append((_normalised(p * np.exp(root.dense)) * there).astype(np.float32))
+        some = (_normalised(p * np.exp(root.dense)) * there)[spared]
+        soft.append(_with_rest(some, everything[len(soft)].n_levels).astype(np.float32))
+    seen = _Seen.of(everything)
+    together = np.concatenate(soft, axis=1).T
     gain = np.full((len(everything), len(nodes)), -np.inf)
     for number, node in enumerate(nodes):
         own = len(sources) + number
-        others = [i for i, s in enumerate(everything) if i != own and s.n_levels * node.n_levels <= _MOST_PAIRS]
-        blocks = [_with_rest(soft[i], everything[i].n_levels) for i in others]
-        expected = np.concatenate(blocks, axis=1).T @ soft[own]
-        gain[others, number] = _Counts.of([everything[i] for i in others], node).gains(expected)[0]
-    inside, left, order = list(range(len(sources))), set(range(len(nodes))), []
-    while left:
-        numbers = sorted(left)
-        best = numbers[int(gain[np.ix_(inside, numbers)].max(axis=0).argmax())]
-        order.append(best)
-        inside.append(len(sources) + best)
-        left.remove(best)
+        gain[:, number] = seen.counts(node).gains(together @ soft[own][:, : node.n_levels])[0]
+        gain[own, number] = -np.inf
+        gain[[s.n_levels * node.n_levels > _MOST_PAIRS for s in everything], number] = -np.inf
+    return gain
+
+
+def _order(gain: Floats, n_sources: int) -> list[int]:
+    """The nodes, each after what it goes with most closely of all that came before: Prim's tree (1957)."""
+    best = gain[:n_sources].max(axis=0)
+    order: list[int] = []
+    while len(order) < gain.shape[1]:
+        left = np.setdiff1d(np.arange(gain.shape[1]), order)
+        order.append(int(left[best[left].argmax()]))
+        best = np.maximum(best, gain[n_sources + order[-1]])
     return order
 
 
@@ -210,15 +224,14 @@ def _with_rest(soft: Floats, n_levels: int) -> Floats:
     return soft if soft.shape[1] == n_levels else np.column_stack([soft, 1 - soft.sum(axis=1)])
 
 
-def _followed(node: Node, known: Sequence[Source], allowed: Sequence[bool]) -> tuple[Follows, ...]:
+def _followed(node: Node, known: Sequence[Source], usable: Sequence[int]) -> tuple[Follows, ...]:
     """What one node follows: its shares, and then whatever else describes it better, the best first."""
     p, there, n_levels = node.p(), node.there(), node.n_levels
     pairs = [_Pairs.of(0, known[0], node, p)]
     follows = _fitted(pairs, p, there)
-    usable = [i for i, source in enumerate(known) if i and allowed[i] and source.n_levels * n_levels <= _MOST_PAIRS]
     if not usable or n_levels < 2:
         return tuple(follows)
-    counts = _Counts.of([known[i] for i in usable], node)
+    counts = _Seen.of([known[i] for i in usable]).counts(node)
     rows = sparse.hstack([_indicator(known[i].drawn, known[i].n_levels) for i in usable], format="csr").T.tocsr()
     drawn = [source.drawn for source in known]
     for _ in range(_MOST_FOLLOWED if n_levels <= _MANY else _MOST_OF_MANY):
@@ -234,6 +247,28 @@ def _followed(node: Node, known: Sequence[Source], allowed: Sequence[bool]) -> t
 
 
 @dataclass(frozen=True, eq=False)
+class _Seen:
+    """Which levels of several others some rows of fit have, side by side."""
+
+    indicator: sparse.csr_array
+    other: Places
+
+    @classmethod
+    def of(cls, others: Sequence[Source]) -> _Seen:
+        """Ones where rows have the levels, of shape (n_levels_of_others, n_rows); none where they have none."""
+        blocks = [_indicator(other.seen[_some(len(other.seen))], other.n_levels) for other in others]
+        other = np.repeat(np.arange(len(others)), [other.n_levels for other in others])
+        return cls(sparse.hstack(blocks, format="csr").T.tocsr(), other)
+
+    def counts(self, node: Node) -> _Counts:
+        """How often they come with the levels of a node."""
+        own = _indicator(node.seen[_some(len(node.seen))], node.n_levels)
+        count = self.indicator @ own.toarray()
+        row, level = np.nonzero(count)
+        return _Counts(row, level, count[row, level], count.sum(axis=1)[row], self.other[row], int(self.other[-1]) + 1)
+
+
+@dataclass(frozen=True, eq=False)
 class _Counts:
     """How often the levels of one node come with those of others, in rows of fit."""
 
@@ -243,21 +278,6 @@ class _Counts:
     total: Floats
     other: Places
     n_others: int
-
-    @classmethod
-    def of(cls, others: Sequence[Source], node: Node) -> _Counts:
-        some = slice(None, None, -(-len(node.seen) // _COMPARED))
-        label, n_levels = node.seen[some], node.n_levels
-        edges = np.cumsum([0, *(other.n_levels for other in others)])
-        pairs = []
-        for edge, seen in zip(edges, (other.seen[some] for other in others), strict=False):
-            both = (seen >= 0) & (label >= 0)
-            pairs.append((edge + seen[both]) * n_levels + label[both])
-        pair, count = np.unique(np.concatenate(pairs), return_counts=True)
-        row = pair // n_levels
-        total = np.bincount(row, count, minlength=int(edges[-1]))[row]
-        other = np.searchsorted(edges, row, side="right") - 1
-        return cls(row, pair % n_levels, count.astype(np.float64), total, other, len(others))
 
     def gains(self, expected: Floats) -> tuple[Floats, Floats]:
         """How much better each of the others describes the node, and with how many pseudo rows.
@@ -300,6 +320,19 @@ class _Pairs:
         wanted = (count + pseudo_rows * expected) / (count.sum(axis=1, keepdims=True) + pseudo_rows)
         return cls(parent, source.drawn, wanted, count > 0)
 
+    def ratio(self, expected: Floats) -> Floats:
+        """What to multiply the probabilities of all pairs by, of shape (n_levels_of_the_other, n_levels).
+
+        Pairs that were seen shall come as often as wanted among themselves. All others shall come no oftener, but may
+        come more seldom: or one column would have pairs drawn that another rules out.
+        """
+        expected = _normalised(expected)
+        seen = (self.wanted + _TINY) / (expected + _TINY)
+        wanted, found = ((p * self.seen).sum(axis=1, keepdims=True) for p in (self.wanted, expected))
+        rest = (1 - wanted + _TINY) / (1 - found + _TINY)
+        seldom = rest > 1
+        return np.where(self.seen, np.where(seldom, seen * found / (wanted + _TINY), seen), np.where(seldom, 1.0, rest))
+
 
 def _fitted(pairs: Sequence[_Pairs], p: Floats, there: Floats) -> list[Follows]:
     """Factors by which all pairs come as often as they shall, as near as a few rounds get."""
@@ -308,11 +341,7 @@ def _fitted(pairs: Sequence[_Pairs], p: Floats, there: Floats) -> list[Follows]:
     now = p
     for _ in range(_ROUNDS):
         for one, factor, indicator in zip(pairs, factors, indicators, strict=True):
-            expected = indicator @ (now * there)
-            wanted = one.wanted * expected.sum(axis=1, keepdims=True)
-            ratio = (wanted + _TINY) / (expected + _TINY)
-            rest = ((wanted * ~one.seen).sum(axis=1) + _TINY) / ((expected * ~one.seen).sum(axis=1) + _TINY)
-            ratio = np.where(one.seen, ratio, rest[:, None])
+            ratio = one.ratio(indicator @ (now * there))
             factor *= ratio
             now = _normalised(now * ratio[one.drawn])
     return [_kept(one, np.log(np.maximum(factor, _TINY))) for one, factor in zip(pairs, factors, strict=True)]
@@ -321,15 +350,20 @@ def _fitted(pairs: Sequence[_Pairs], p: Floats, there: Floats) -> list[Follows]:
 def _kept(pairs: _Pairs, log_factor: Floats) -> Follows:
     pair = np.flatnonzero(pairs.seen.ravel())
     rest = np.where(pairs.seen.all(axis=1), 0.0, np.where(pairs.seen, -np.inf, log_factor).max(axis=1))
-    shape = (len(log_factor), log_factor.shape[1])
     of_pairs = log_factor.ravel()[pair].astype(np.float32)
-    return Follows(pairs.parent, shape, pair.astype(np.int32), of_pairs, rest.astype(np.float32))
+    return Follows(pairs.parent, pairs.seen.shape, pair.astype(np.int32), of_pairs, rest.astype(np.float32))
+
+
+def _some(n_rows: int) -> slice:
+    """Rows of fit that are compared."""
+    return slice(None, None, -(-n_rows // _COMPARED))
 
 
 def _indicator(level: Places, n_levels: int) -> sparse.csr_array:
-    """Ones where each row has its level, of shape (n_rows, n_levels)."""
-    rows = np.arange(len(level) + 1)
-    return sparse.csr_array((np.ones(len(level), np.float32), level, rows), shape=(len(level), n_levels))
+    """Ones where each row has its level, of shape (n_rows, n_levels); none where it has none."""
+    ends = np.concatenate([[0], np.cumsum(level >= 0)])
+    here = level[level >= 0]
+    return sparse.csr_array((np.ones(len(here), np.float32), here, ends), shape=(len(level), n_levels))
 
 
 def _normalised(p: Floats) -> Floats:

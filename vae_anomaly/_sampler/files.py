@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly._sampler.dependence import Follows
-from vae_anomaly._sampler.levels import Codes, Days, Gaps, Levels, Parts, Values, codes_of, days_of, values_of
+from vae_anomaly._sampler.levels import Bins, Codes, Days, Gaps, Levels, Parts, Values, codes_of, days_of, values_of
 from vae_anomaly._sampler.numbers import NOT_ROUNDED, SHARES, Continuous
 from vae_anomaly._sampler.sampler import Sampler, n_joint
 from vae_anomaly.errors import ModelFileError
@@ -23,7 +23,7 @@ _MIXTURE = "mixture."
 _MOST_DAYS = 4e6
 """Since 1970, either way: year 9999 is nearer."""
 
-_KINDS: tuple[type, ...] = (Codes, Values, Days, Gaps)
+_KINDS: tuple[type, ...] = (Codes, Values, Days, Gaps, Bins)
 _WITH_VALUES = (1, 2)
 _DTYPES = {
     "continuous": "int32",  # column, whether a time of day, decimals
@@ -142,10 +142,11 @@ def _levels(
     nodes: list[Levels] = []
     follows = []
     with_gaps = set(described[described[:, 0] == _KINDS.index(Gaps), 1].tolist())
-    sizes = [1, n_components, *(column.n_bins + (column.column in with_gaps) for column in continuous)]
+    sizes = [1, n_components]
+    bins = {column.column: column.bins(place) for place, column in enumerate(continuous)}
     for kind, column, n_levels, n_follows in described.tolist():
         values = take("level_values", n_levels if kind in _WITH_VALUES else 0)
-        nodes.append(_node(schema, kind, column, values, n_levels, dof))
+        nodes.append(_node(schema, kind, column, values, n_levels, dof, bins))
         several = []
         for parent, n_parent_levels, n in take("follows", n_follows).tolist():
             pair = take("pair", n)
@@ -162,7 +163,15 @@ def _beyond(pair: NDArray[np.int32], n_pairs: int) -> bool:
     return bool(((pair < 0) | (pair >= n_pairs)).any())
 
 
-def _node(schema: Schema, kind: int, column: int, values: NDArray[np.float64], n_levels: int, dof: float) -> Levels:
+def _node(
+    schema: Schema,
+    kind: int,
+    column: int,
+    values: NDArray[np.float64],
+    n_levels: int,
+    dof: float,
+    bins: Mapping[int, Bins],
+) -> Levels:
     columns = schema.modelled_columns
     described = columns[column] if 0 <= column < len(columns) else None
     rising = bool((np.diff(values) > 0).all())
@@ -176,6 +185,8 @@ def _node(schema: Schema, kind: int, column: int, values: NDArray[np.float64], n
         codes = codes_of(schema, column)
         if codes.n_levels == n_levels:
             return codes
+    if kind == _KINDS.index(Bins) and column in bins and bins[column].n_levels == n_levels:
+        return bins[column]
     raise _refusal("cells of the schema's columns", f"kind {kind} of column {column} with {n_levels} levels")
 
 

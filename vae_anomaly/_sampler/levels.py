@@ -21,10 +21,13 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 DAY = 86_400.0
-MOST_VALUES, _ROWS_OF_A_VALUE = 1024, 8
+MOST_VALUES, _ROWS_OF_A_VALUE = 256, 8
 """Distinct numbers of a column up to which, and rows for each from which, they are levels."""
 
 _MOST_DAYS = 2048
+_FAR = 0.04
+"""Of all rows: what is drawn of a number first may lie so far off."""
+
 _MONTH, _YEAR, _WEEK, _FIRST_MONDAY = 31, 366, 7, 3
 _FULL_CIRCLE = 2 * np.pi
 
@@ -184,6 +187,60 @@ class Gaps:
     def cells(self, level: Places, rng: np.random.Generator) -> Floats:
         """NaN where it is missing."""
         return np.where(level == 1, np.nan, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """Ranges of a number or time of many values: near the one in which it was drawn first.
+
+    Parameters
+    ----------
+    column : int
+        Which of the modelled columns.
+    place : int
+        Which of those of many values.
+    is_time : bool
+        Whether its cells are times of day.
+    edges : float64 ndarray of shape (n_levels - 1,)
+        The greatest cell of each range but the last.
+    reach : float64 ndarray of shape (n_levels + 1,)
+        The shares of rows between which each range lies.
+    """
+
+    column: int
+    place: int
+    is_time: bool
+    edges: Floats
+    reach: Floats
+
+    @property
+    def n_levels(self) -> int:
+        """How many there are."""
+        return len(self.edges) + 1
+
+    def log_prob(self, given: Given) -> Floats:
+        """By how far off they lie, with tails as those of Student's t."""
+        off = ((self.reach[1:] + self.reach[:-1]) / 2 - given.ranks[:, self.place, None]) / _FAR
+        return _normalised(-1.5 * np.log1p(off * off) + np.log(np.diff(self.reach)))
+
+    def of_rows(self, table: EncodedTable, cells: Floats) -> Places:
+        """From the cells."""
+        own = cells[:, self.column]
+        return np.where(np.isnan(own), -1, np.searchsorted(self.edges, own % DAY if self.is_time else own))
+
+    def at(self, cell: float) -> int | None:
+        """The range of a cell."""
+        return None if np.isnan(cell) else int(np.searchsorted(self.edges, cell % DAY if self.is_time else cell))
+
+    def moved(self, rank: Floats, level: Places) -> Floats:
+        """Ranks within the ranges that were drawn, as far up in them as they were in their own."""
+        own = np.searchsorted(self.reach[1:-1], rank, side="right")
+        up = (rank - self.reach[own]) / np.diff(self.reach)[own]
+        return np.asarray(self.reach[level] + up.clip(0, 1) * np.diff(self.reach)[level])
+
+    def cells(self, level: Places, rng: np.random.Generator) -> Floats:
+        """Nothing: what a range holds is for the column to say."""
+        return np.zeros(len(level))
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from vae_anomaly._sampler.levels import Bins
 from vae_anomaly.model.sampling import Given
 from vae_anomaly.table.layout import EncodedTable
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
-SHARES = np.concatenate([[0.0], ndtr(np.linspace(-3.2, 3.2, 255)), [1.0]])
+_TAIL = ndtr(np.linspace(-3.5, -2.7, 24))
+SHARES = np.concatenate([[0.0], _TAIL, np.linspace(0, 1, 402)[2:-2], 1 - _TAIL[::-1], [1.0]])
 """Shares of rows at which distributions are kept: denser in their tails."""
 
 NOT_ROUNDED = -1
-_BINS = 24
+_BINS = 16
 _MOST_DECIMALS, _ROUNDED_SHARE, _LOOKED_AT = 9, 0.995, 1000
 _FULL_CIRCLE = 2 * np.pi
 
@@ -69,23 +70,21 @@ class Continuous:
             return np.asarray(turned % _FULL_CIRCLE)
         return np.asarray(given.loc[:, self.place] + given.scale[:, self.place] * left)
 
-    def cells(self, raw: Floats) -> Floats:
-        """Cells of the table, from encoded ones that are drawn."""
-        cells = np.interp(raw, self.raw, self.value)
+    def ranks(self, raw: Floats) -> Floats:
+        """The shares of rows below encoded cells that are drawn."""
+        return np.asarray(np.interp(raw, self.raw, SHARES))
+
+    def cells(self, ranks: Floats) -> Floats:
+        """Cells of the table."""
+        cells = np.interp(ranks, SHARES, self.value)
         return cells if self.decimals == NOT_ROUNDED else np.round(cells, self.decimals) + 0.0
 
-    @cached_property
-    def _edges(self) -> Floats:
-        return np.unique(np.interp(np.arange(1, _BINS) / _BINS, SHARES, self.value))
-
-    @property
-    def n_bins(self) -> int:
-        """Into how many bins its cells are put."""
-        return len(self._edges) + 1
-
-    def bins(self, cells: Floats) -> Places:
-        """The bin of each cell, -1 where it is missing."""
-        return np.where(np.isnan(cells), -1, np.searchsorted(self._edges, cells)).astype(np.intp)
+    def bins(self, place: int) -> Bins:
+        """Its ranges, of like shares of rows as far as values do not repeat; `place` among the columns of its kind."""
+        edges = np.unique(self.value[np.searchsorted(SHARES, np.arange(1, _BINS) / _BINS)])
+        edges = edges[edges < self.value[-1]]
+        below = SHARES[np.searchsorted(self.value, edges, side="right") - 1]
+        return Bins(self.column, place, self.is_time, edges, np.concatenate([[0.0], below, [1.0]]))
 
     def fixed(self, given: Given, cell: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """The normal numbers that stand for one cell, and the log of how densely they lie there, in nats."""

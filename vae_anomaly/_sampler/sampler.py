@@ -15,6 +15,7 @@ from vae_anomaly._editable import editable
 from vae_anomaly._sampler.dependence import Follows, Node, Source, added, grown
 from vae_anomaly._sampler.levels import (
     DAY,
+    Bins,
     Gaps,
     Levels,
     Parts,
@@ -51,6 +52,9 @@ MEMBER = 0
 _MATCHED = 4096
 """Rows that are drawn to see how they differ from those of fit."""
 
+_MOST_TOGETHER = 256
+"""Columns up to which numbers of many values follow others."""
+
 _MOST_CONTINUOUS = 256
 """Columns of many values up to which it is kept how what is left of them goes together."""
 
@@ -68,7 +72,7 @@ class Sampler:
     levels : tuple of Levels
         All else that is drawn, each after what it follows.
     follows : tuple of tuple of Follows
-        What that is. All rows come first, then the component, the columns of many values, and the levels before.
+        What that is. All rows come first, then the component, and then the levels before.
     """
 
     mixture: Mixture
@@ -104,13 +108,14 @@ class Sampler:
         drawn = cls(mixture, tuple(continuous), (), ())
         raw, said, drawn_component, _ = drawn._raw(model, _MATCHED, rng, {})
         drawn = replace(drawn, continuous=tuple(map(partial(_matched, cells), continuous, raw.T)))
-        sources = [Source(np.zeros(_MATCHED, np.intp), np.zeros(len(z), np.intp), 1)]
-        sources += [Source(drawn_component, component, mixture.n_components)]
-        for column, drawn_raw in zip(drawn.continuous, raw.T, strict=True):
-            own = cells[:, column.column]
-            seen = column.bins(_of_day(own) if column.is_time else own)
-            sources.append(Source(column.bins(column.cells(drawn_raw)), seen, column.n_bins))
-        ordered, follows = _ordered(drawn.continuous, levels, said, table, cells, sources, rng)
+        said = drawn._ranked(said, raw)
+        if len(levels) + len(continuous) <= _MOST_TOGETHER:
+            levels += [column.bins(place) for place, column in enumerate(drawn.continuous)]
+        sources = [
+            Source(np.zeros(_MATCHED, np.intp), np.zeros(len(z), np.intp), 1),
+            Source(drawn_component, component, mixture.n_components),
+        ]
+        ordered, follows = _ordered(levels, said, table, cells, sources, rng)
         return replace(drawn, levels=ordered, follows=follows)
 
     def draw(
@@ -138,13 +143,11 @@ class Sampler:
         """
         fixed = fixed or {}
         raw, said, component, log_weight = self._raw(model, n_rows, rng, fixed)
+        said = self._ranked(said, raw)
+        ranks = said.ranks.copy()
         cells = np.zeros((n_rows, len(model.layout.columns)))
         drawn_levels = [np.zeros(n_rows, dtype=np.intp), component]
         gaps: dict[int, Places] = {}
-        for column, drawn in zip(self.continuous, raw.T, strict=True):
-            own = column.cells(drawn)
-            cells[:, column.column] = own
-            drawn_levels.append(column.bins(own))
         for node, follows in zip(self.levels, self.follows, strict=True):
             log_p = node.log_prob(said) + added(follows, drawn_levels)
             level, log_p_of_fixed = _drawn_level(node, log_p, rng, fixed.get(node.column))
@@ -153,12 +156,18 @@ class Sampler:
             drawn_levels.append(np.where(gaps.get(node.column, 0) == 1, node.n_levels, level))
             if isinstance(node, Gaps):
                 gaps[node.column] = level
-                for place, column in enumerate(self.continuous, start=2):
-                    if column.column == node.column:
-                        drawn_levels[place] = np.where(level == 1, column.n_bins, drawn_levels[place])
+            if isinstance(node, Bins):
+                ranks[:, node.place] = node.moved(ranks[:, node.place], level)
+        for column, rank in zip(self.continuous, ranks.T, strict=True):
+            cells[:, column.column] += column.cells(rank)
         for number, cell in fixed.items():
             cells[:, number] = cell
         return cells, log_weight
+
+    def _ranked(self, said: Given, raw: Floats) -> Given:
+        """With the ranks of the columns of many values, as they are drawn first."""
+        ranks = [column.ranks(own) for column, own in zip(self.continuous, raw.T, strict=True)]
+        return replace(said, ranks=np.column_stack(ranks) if ranks else np.zeros((len(said), 0)))
 
     def _raw(
         self, model: TabularVAE, n_rows: int, rng: np.random.Generator, fixed: Mapping[int, float]
@@ -189,7 +198,6 @@ class Sampler:
 
 
 def _ordered(
-    continuous: Sequence[Continuous],
     levels: Sequence[Levels],
     said: Given,
     table: EncodedTable,
@@ -200,20 +208,14 @@ def _ordered(
     """Gaps first, as they come together, and then levels around them: in order, and with what each follows."""
     gaps = [node for node in levels if isinstance(node, Gaps)]
     others = [node for node in levels if not isinstance(node, Gaps)]
-    with_gaps = {node.column for node in gaps}
-    whole = [True, True, *(column.column not in with_gaps for column in continuous)]
     nodes = [Node(partial(node.log_prob, said), node.of_rows(table, cells), 2) for node in gaps]
-    order, follows, drawn = grown(nodes, sources, whole, rng)
-    of_column = {gaps[number].column: source for number, source in zip(order, drawn, strict=True)}
-    for place, column in enumerate(continuous, start=2):
-        if column.column in with_gaps:
-            sources[place] = sources[place].with_gaps(of_column[column.column])
+    order, follows, drawn = grown(nodes, sources, rng)
+    missing = {gaps[number].column: source for number, source in zip(order, drawn, strict=True)}
     nodes = [
-        Node(partial(node.log_prob, said), node.of_rows(table, cells), node.n_levels, of_column.get(node.column))
+        Node(partial(node.log_prob, said), node.of_rows(table, cells), node.n_levels, missing.get(node.column))
         for node in others
     ]
-    sources = [*sources, *drawn]
-    after, more, _ = grown(nodes, sources, [True] * len(sources), rng)
+    after, more, _ = grown(nodes, [*sources, *drawn], rng)
     return (*(gaps[i] for i in order), *(others[i] for i in after)), (*follows, *more)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,6 +33,8 @@ class Given:
         Of the angles, in radians.
     log_probs : tuple of float32 ndarray of shape (n_rows, n_symbols)
         Of each code: its rare bucket, if it has one, and its levels.
+    ranks : float64 ndarray of shape (n_rows, n_columns)
+        Once numbers are drawn: the shares of rows that lie below those of each column of many values.
     """
 
     loc: Floats
@@ -40,13 +42,10 @@ class Given:
     direction: Floats
     concentration: Floats
     log_probs: tuple[NDArray[np.float32], ...]
+    ranks: Floats = field(default_factory=lambda: np.zeros((0, 0)))
 
     def __len__(self) -> int:
         return len(self.loc)
-
-    def __getitem__(self, rows: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Given:
-        log_probs = tuple(log_p[rows] for log_p in self.log_probs)
-        return Given(self.loc[rows], self.scale[rows], self.direction[rows], self.concentration[rows], log_probs)
 
 
 def positions(model: TabularVAE, table: EncodedTable, member: int, rng: np.random.Generator) -> Floats:
