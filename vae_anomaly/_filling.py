@@ -37,8 +37,8 @@ _MOST_ROWS, _MOST_NUMBERS = 4096, 256
 _SHRINKAGE, _LEAST_MISS, _MOST_MISSES = 0.2, 0.05, 30.0
 """Of correlations towards none (Ledoit & Wolf 2004); the least standard deviation of misses; how many of it count."""
 
-_HIDDEN = (0.05, 0.4)
-"""Shares of the cells of a held-out row that are hidden."""
+_HIDDEN, _HELD_OUT_ROWS = (0.05, 0.4), 1024
+"""Shares of the cells of a held-out row that are hidden; how many such rows there are of each member, or nearly."""
 
 _N_DRAWS, _AS_ROWS, _LEAST_CELLS, _FAR = 20, 20, 30, 5.0
 _MOST_DECIMALS, _ROUNDED_SHARE, _SURE = 6, 0.995, 20.0
@@ -175,7 +175,8 @@ class Filling:
     def _judged(self, model: TabularVAE, held_out: Batch) -> Filling:
         """With slopes and spreads that fit numbers hidden in held-out rows, each member judging those of its own."""
         rng = np.random.default_rng(0)
-        rows = held_out.map(lambda block: block.to(model.device))
+        times = max(1, _HELD_OUT_ROWS // held_out.codes.shape[1])  # the same rows again, and other cells of them hidden
+        rows = held_out.map(lambda block: block.to(model.device).repeat(1, times, 1))
         hidden = _some_hidden(model.layout, rows, rng)
         seen = _hidden_of_members(rows, hidden)
         with at_most(1):

@@ -12,6 +12,7 @@ from vae_anomaly.benchmark import (
     behavior_command,
     few_labels,
     files,
+    imputation,
     latents,
     quality_command,
     reasons_command,
@@ -203,6 +204,10 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     on_spark = commands.add_parser("spark", help="scores by Spark beside the command's, and training by two processes")
     spark.add_options(on_spark)
     _add_output(on_spark)
+    filled = commands.add_parser("imputation", help="how well gaps are filled, beside scikit-learn's imputers")
+    imputation.add_options(filled)
+    filled.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_output(filled)
     sampled = commands.add_parser("synthetic", help="how good sampled rows are, beside a peer's and real ones")
     synthetic.add_options(sampled)
     sampled.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
