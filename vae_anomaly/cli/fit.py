@@ -98,8 +98,8 @@ def fit(
         typer.Option(
             metavar="SPEC.toml",
             help="Set each row against the past of its card or customer: the parameters of BehaviorFeatures, such as"
-            ' entities = ["card"], time = "moment" and amount = "amount". The model remembers rows, card numbers too:'
-            " keep it as safe as these.",
+            ' entities = ["card"], time = "moment" and amount = "amount"; rows before learn_from, if it is there too, are'
+            " history alone. The model remembers rows, card numbers too: keep it as safe as these.",
             rich_help_panel=_COLUMNS,
         ),
     ] = None,
