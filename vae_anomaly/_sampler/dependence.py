@@ -195,7 +195,7 @@ def _first_gains(nodes: Sequence[Node], sources: Sequence[Source]) -> Floats:
     for node in nodes:
         p, there = node.p(), node.there()
         root = _fitted([_Pairs.of(0, sources[0], node, p)], p, there)[0]
-        some = (_normalised(p * np.exp(root.dense)) * there)[spared]
+        some = (_tilted(p, root.dense) * there)[spared]
         soft.append(_with_rest(some, everything[len(soft)].n_levels).astype(np.float32))
     seen = _Seen.of(everything)
     together = np.concatenate(soft, axis=1).T
@@ -235,7 +235,7 @@ def _followed(node: Node, known: Sequence[Source], usable: Sequence[int]) -> tup
     rows = sparse.hstack([_indicator(known[i].drawn, known[i].n_levels) for i in usable], format="csr").T.tocsr()
     drawn = [source.drawn for source in known]
     for _ in range(_MOST_FOLLOWED if n_levels <= _MANY else _MOST_OF_MANY):
-        now = _normalised(p * np.exp(added(follows, drawn)))
+        now = _tilted(p, added(follows, drawn))
         gain, pseudo_rows = counts.gains(rows @ (now * there))
         gain[[usable.index(one.parent) for one in pairs[1:]]] = -np.inf
         best = int(gain.argmax())
@@ -326,9 +326,9 @@ class _Pairs:
         Pairs that were seen shall come as often as wanted among themselves. All others shall come no oftener, but may
         come more seldom: or one column would have pairs drawn that another rules out.
         """
-        expected = _normalised(expected)
+        expected = np.where(expected.sum(axis=1, keepdims=True) > 0, _normalised(expected), self.wanted)
         seen = (self.wanted + _TINY) / (expected + _TINY)
-        wanted, found = ((p * self.seen).sum(axis=1, keepdims=True) for p in (self.wanted, expected))
+        wanted, found = ((p * self.seen).sum(axis=1, keepdims=True).clip(max=1) for p in (self.wanted, expected))
         rest = (1 - wanted + _TINY) / (1 - found + _TINY)
         seldom = rest > 1
         return np.where(self.seen, np.where(seldom, seen * found / (wanted + _TINY), seen), np.where(seldom, 1.0, rest))
@@ -366,5 +366,11 @@ def _indicator(level: Places, n_levels: int) -> sparse.csr_array:
     return sparse.csr_array((np.ones(len(here), np.float32), here, ends), shape=(len(level), n_levels))
 
 
+def _tilted(p: Floats, log_factor: NDArray[np.float32]) -> Floats:
+    """Probabilities times factors, which may be huge."""
+    log_p = np.log(np.maximum(p, 1e-300)) + log_factor
+    return _normalised(np.exp(log_p - log_p.max(axis=1, keepdims=True)))
+
+
 def _normalised(p: Floats) -> Floats:
-    return np.asarray(p / (p.sum(axis=1, keepdims=True) + _TINY))
+    return np.asarray(p / np.maximum(p.sum(axis=1, keepdims=True), 1e-300))
