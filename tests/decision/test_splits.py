@@ -231,7 +231,8 @@ def test_parameters_outside_their_domain(given):
 def test_times_must_be_somewhere():
     with pytest.raises(ParameterError, match="found neither 'time'"):
         next(TimeOrderedSplit(1, test_size="1D").split(np.zeros(3)))
-    for X, found in ((pd.DataFrame({"at": [1]}), "only .'at'."), (np.zeros((3, 2)), "ndarray"), ([[1.0]], "list")):
+    frames = [(frame({"at": [1]}), "only .'at'.") for frame in (pd.DataFrame, pl.DataFrame, pa.table)]
+    for X, found in (*frames, (np.zeros((3, 2)), "ndarray"), ([[1.0]], "list")):
         with pytest.raises(ParameterError, match=f"expected 'when', found {found}"):
             next(TimeOrderedSplit(1, test_size="1D", time="when").split(X))
 

@@ -98,8 +98,8 @@ def fit(
         typer.Option(
             metavar="SPEC.toml",
             help="Set each row against the past of its card or customer: the parameters of BehaviorFeatures, such as"
-            ' entities = ["card"], time = "moment" and amount = "amount"; rows before learn_from, if it is there too, are'
-            " history alone. The model remembers rows, card numbers too: keep it as safe as these.",
+            ' entities = ["card"], time = "moment" and amount = "amount"; rows before learn_from, if it is there too,'
+            " are history alone. The model remembers rows, card numbers too: keep it as safe as these.",
             rich_help_panel=_COLUMNS,
         ),
     ] = None,
@@ -251,7 +251,8 @@ def _rows_of(
     from vae_anomaly.cli._past_spec import Part
     from vae_anomaly.cli._rows import check_some, training_rows
 
-    parts: Iterable[Part] = (Part(chunk.table, chunk) for chunk in reading.stream(files).chunks())
+    stream = reading.stream(files)
+    parts: Iterable[Part] = (Part(chunk.table, chunk) for chunk in stream.chunks())
     tables: Iterable[pa.Table] = (part.table for part in parts)
     read, held_out = None, None
     if aside is not None:
@@ -263,7 +264,7 @@ def _rows_of(
             )
         tables, apart = aside.parted(read.table, reading, seed)
         parts = map(Part, tables)
-        held_out = keeping.kept(apart).table
+        held_out = keeping.set_aside(apart, stream.schema)
     if past is not None:
         label = chosen.get("label")
         unseen = [*chosen.get("drop", ()), *([label] if label else [])]

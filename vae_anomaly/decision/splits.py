@@ -85,10 +85,12 @@ class TimeOrderedSplit(BaseCrossValidator):
 
     In a search, with the column of the times:
 
+    >>> from sklearn.metrics import average_precision_score, make_scorer
     >>> from sklearn.model_selection import GridSearchCV
     >>> from vae_anomaly import VAEDetector
     >>> by_time = TimeOrderedSplit(3, test_size="7D", delay="1D", time="paid_at")
-    >>> search = GridSearchCV(VAEDetector(), {"latent_dim": [4, 8]}, cv=by_time, scoring=lambda fitted, X, y: 0.0)
+    >>> found = make_scorer(lambda y, normal: average_precision_score(y, -normal), response_method="decision_function")
+    >>> search = GridSearchCV(VAEDetector(), {"latent": [8, 32]}, cv=by_time, scoring=found)
     """
 
     n_splits: int = 5
@@ -171,15 +173,13 @@ class TimeOrderedSplit(BaseCrossValidator):
                 )
             times = as_times(groups)
         else:
-            try:
-                column = X[self.time]
-            except (KeyError, IndexError, TypeError, ValueError) as error:
-                found = f"only {[str(name) for name in X.columns]}" if hasattr(X, "columns") else type(X).__name__
+            names = [str(name) for name in _names(X)]
+            if self.time not in names:
                 raise ParameterError(
                     f"The 'time' parameter of TimeOrderedSplit must name a column of X: expected {self.time!r}, found "
-                    f"{found}. Name another, or give the times as 'groups'."
-                ) from error
-            times = as_times(column)
+                    f"{f'only {names}' if names else type(X).__name__}. Name another, or give the times as 'groups'."
+                )
+            times = as_times(X[self.time])
         if not len(times):
             raise TableError("Expected at least one row to learn from and one to be judged on, found none.")
         return _ticks(times)
@@ -235,6 +235,11 @@ def known_cards(
     waits = -(-_length("known_cards", "delay", delay) // _DAY)  # whole days, the last one begun
     known: Booleans = day - first[of_row] > waits
     return known
+
+
+def _names(X: Any) -> Any:
+    """Of the columns of a frame: pandas and polars call them otherwise than pyarrow."""
+    return X.column_names if hasattr(X, "column_names") else getattr(X, "columns", ())
 
 
 def _length(owner: str, name: str, length: Any) -> int:
