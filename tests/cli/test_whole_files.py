@@ -74,7 +74,7 @@ def without_seconds(document):
         ("rows.csv", ["--train-on=0"]),
         ("commas.csv", ["--decimal=,"]),
         ("rows.csv", ["--hold-out=0.3", "--hold-out-to={folder}/held.csv"]),
-        ("rows.parquet", ["--hold-out=0.3", "--hold-out-to={folder}/held.csv", "--time-column=timestamp"]),
+        ("rows.parquet", ["--hold-out=0.3", "--hold-out-to={folder}/held.parquet", "--time-column=timestamp"]),
         ("rows.csv", ["--behavior={folder}/spec.toml"]),
         (
             "rows.csv",
@@ -92,10 +92,11 @@ def test_all_rows_on_the_disk_train_what_they_train_in_memory(folder, tmp_path, 
         (tmp_path / "spec.toml").write_text(SPEC)
         assert fit(folder / source, tmp_path / "model.vaea", "--max-rows", rows, "--force", *chosen) == 0
         summary = without_seconds(json.loads(capsys.readouterr().out))
-        held_out = (tmp_path / "held.csv").read_bytes() if (tmp_path / "held.csv").exists() else b""
+        held_out = [path.read_bytes() for path in tmp_path.glob("held.csv")]
+        held_out += [read_table(path) for path in tmp_path.glob("held.parquet")]  # types are compared too
         found[rows] = (*content(tmp_path / "model.vaea"), summary, held_out)
         (tmp_path / "model.vaea").unlink()
-        left = {path.name for path in tmp_path.iterdir()} - {"spec.toml", "held.csv"}
+        left = {path.name for path in tmp_path.iterdir()} - {"spec.toml", "held.csv", "held.parquet"}
         assert not left
     assert found["all"] == found[str(N_ROWS)]
     assert "rows_in_files" not in found["all"][-2]

@@ -39,6 +39,10 @@ class Keeping(Protocol):
         """What is made of the rows taken, whichever tables they come in."""
         ...
 
+    def set_aside(self, tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+        """Some of the rows taken, in the types of the files."""
+        ...
+
 
 def _as_it_is(table: pa.Table) -> pa.Table:
     return table
@@ -61,6 +65,10 @@ class Drawn:
         """What is made of the rows taken."""
         table, n_seen = sampled(tables, self.n_rows, self.seed)
         return Kept(made(table), n_seen, table.num_rows)
+
+    def set_aside(self, tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+        """Some of the rows taken, in the types of the files."""
+        return pa.concat_tables(tables)
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,10 @@ class Whole:
 
         stored = self.folder.stored(counted())
         return Kept(stored, sum(n_rows), sum(n_rows))
+
+    def set_aside(self, tables: Iterable[pa.Table], schema: pa.Schema) -> pa.Table:
+        """Some of the rows taken, in the types of the files."""
+        return self.folder.stored((table.cast(schema) for table in tables), long_texts=False)
 
 
 def parts(table: pa.Table) -> Iterator[pa.Table]:

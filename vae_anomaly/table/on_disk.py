@@ -40,18 +40,20 @@ class DiskFolder:
     path: Path
     n_files: int = 0
 
-    def stored(self, tables: Iterable[pa.Table]) -> pa.Table:
+    def stored(self, tables: Iterable[pa.Table], *, long_texts: bool = True) -> pa.Table:
         """The rows of all tables, of which only one has to be in memory at a time.
 
         Parameters
         ----------
         tables : iterable of pyarrow.Table
             One below the other: at least one, all of the same columns.
+        long_texts : bool, default=True
+            Whether text gets long offsets, so that a column of more than 2 GB of it can be looked at as one.
 
         Returns
         -------
         pyarrow.Table
-            One whose cells lie in a file. Text has long offsets: a column may have more than 2 GB of it.
+            One whose cells lie in a file.
 
         Raises
         ------
@@ -66,12 +68,12 @@ class DiskFolder:
         """
         path = self._new("rows")
         with _written(path) as file:
-            tables = iter(tables)
-            first = _with_long_texts(next(tables))
+            rows = map(_with_long_texts, tables) if long_texts else iter(tables)
+            first = next(rows)
             with pa.ipc.new_stream(file, first.schema) as stream:
                 stream.write_table(first)
-                for table in tables:
-                    stream.write_table(_with_long_texts(table))
+                for table in rows:
+                    stream.write_table(table)
         return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
 
     def encoded(self, encoder: TableEncoder, table: pa.Table) -> EncodedTable:
