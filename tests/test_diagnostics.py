@@ -213,7 +213,7 @@ def test_each_member_has_its_dimensions(payments):
 
 @pytest.mark.filterwarnings("ignore::vae_anomaly.errors.TrainingWarning")
 def test_a_posterior_that_was_pressed_onto_the_prior_has_collapsed(payments, detector):
-    pressed = VAEDetector(max_steps=200, n_members=1, beta=1_000.0, kinds={"id": "identifier"}).fit(payments)
+    pressed = VAEDetector(max_steps=100, n_members=1, beta=1_000.0, kinds={"id": "identifier"}).fit(payments)
     assert latent_activity(pressed, payments)["collapsed"].all()
     assert not latent_activity(pressed, payments)["active"].any()
     assert not latent_activity(detector, payments)["collapsed"].all()
