@@ -90,6 +90,7 @@ def test_rows_come_in_the_library_and_with_the_index_of_the_positions(payments, 
     assert made.index.equals(indexed.index)
     numbered = pd.DataFrame(detector.transform(payments))  # no names: by place
     pd.testing.assert_frame_equal(detector.inverse_transform(numbered), plain)
+    pd.testing.assert_frame_equal(detector.inverse_transform(numbered.to_numpy().tolist()), plain)
     polars = detector.inverse_transform(pl.DataFrame(dict(zip(names, indexed.to_numpy().T, strict=True))))
     assert isinstance(polars, pl.DataFrame)
     assert polars["gross"].to_list() == plain["gross"].tolist()

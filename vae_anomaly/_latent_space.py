@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
@@ -133,7 +134,7 @@ class LatentSpace(TransformerMixin):
         places = places_of(Z, self.get_feature_names_out().tolist(), self.model_.config.n_members)
         with exact_products():
             cells = likeliest_rows(self.model_, places)
-        return made_rows(self.schema_, cells, like=Z, index=getattr(Z, "index", None))
+        return made_rows(self.schema_, cells, like=Z, index=Z.index if isinstance(Z, pd.DataFrame) else None)
 
     def interpolate(self: Any, a: Any, b: Any, steps: int = 10, *, path: str = "linear") -> Any:
         """Rows on the way from one row to another through latent space.
