@@ -99,7 +99,7 @@ def reconstruction_quality(
     True
     """
     check_params("reconstruction_quality", {"conditional": conditional, "max_rows": max_rows}, _QUALITY)
-    vae = _vae_of(detector)
+    vae = fitted_vae(detector)
     table = _some_rows(vae._encode(X), max_rows)
     lines = [
         {"column": column.name, "kind": str(column.kind), "part": name, **_figures(found)}
@@ -151,7 +151,7 @@ def latent_activity(detector: Any, X: Any, *, max_rows: int | None = 10_000) -> 
     [True, True]
     """
     check_params("latent_activity", {"max_rows": max_rows}, {"max_rows": _MAX_ROWS})
-    vae = _vae_of(detector)
+    vae = fitted_vae(detector)
     table = _some_rows(vae._encode(X), max_rows)
     with exact_products():
         q = posteriors(vae.model_, table)
@@ -170,13 +170,19 @@ def latent_activity(detector: Any, X: Any, *, max_rows: int | None = 10_000) -> 
     )
 
 
-def _vae_of(detector: Any) -> Any:
-    """The detector itself, or the one in a CalibratedDetector."""
+def fitted_vae(detector: Any) -> Any:
+    """The detector that has a latent space: itself, or the one in a CalibratedDetector.
+
+    Raises
+    ------
+    ParameterError
+        There is none, or it is not fitted.
+    """
     vae = getattr(detector, "estimator_", detector)
     if not hasattr(vae, "model_"):
         raise ParameterError(
-            f"Diagnostics need a fitted VAEDetector, alone or in a CalibratedDetector. Got {type(vae).__name__} "
-            "instead: fit one first."
+            "A look into latent space needs a fitted VAEDetector, alone or in a CalibratedDetector. Got "
+            f"{type(vae).__name__} instead: fit one first."
         )
     return vae
 

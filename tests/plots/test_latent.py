@@ -13,7 +13,15 @@ from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from sklearn.ensemble import IsolationForest
 
-from vae_anomaly import MissingExtraError, ParameterError, TableError, VAEDetector, reconstruction_quality
+from vae_anomaly import (
+    CalibratedDetector,
+    Contamination,
+    MissingExtraError,
+    ParameterError,
+    TableError,
+    VAEDetector,
+    reconstruction_quality,
+)
 from vae_anomaly.plots import LatentDisplay, LatentGridDisplay, LatentTraversalDisplay, ReconstructionDisplay
 from vae_anomaly.plots._projection import plane_of
 
@@ -98,6 +106,15 @@ def test_only_a_fitted_vae_is_drawn_and_no_figure_is_left(kind, detector, paymen
     with pytest.raises(TableError):
         DRAWN[kind](detector, payments.drop(columns="net"))
     assert not plt.get_fignums()
+
+
+def test_the_alerts_are_those_of_a_calibrated_detector(detector, payments):
+    calibrated = CalibratedDetector(detector, Contamination(0.05), cv="prefit").fit(payments)
+    display = LatentDisplay.from_estimator(calibrated, payments)
+    assert (display.alert == (calibrated.predict(payments) == -1)).all()
+    assert display.colours.values == pytest.approx(detector.anomaly_score(payments))
+    for kind in KINDS:
+        DRAWN[kind](calibrated, payments)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -8,24 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError
-
-
-def vae_of(detector: Any) -> Any:
-    """The detector that has a latent space: itself, or the one in a CalibratedDetector.
-
-    Raises
-    ------
-    ParameterError
-        There is none, or it is not fitted.
-    """
-    vae = getattr(detector, "estimator_", detector)
-    if not hasattr(vae, "model_"):
-        raise ParameterError(
-            "A picture of latent space needs a fitted VAEDetector, alone or in a CalibratedDetector. Got "
-            f"{type(vae).__name__} instead: fit one first."
-        )
-    return vae
 
 
 def positions_of(detector: Any, X: Any, member: int | None) -> tuple[Floats, str]:
@@ -36,7 +20,7 @@ def positions_of(detector: Any, X: Any, member: int | None) -> tuple[Floats, str
     ParameterError
         There is no such member, or no latent space.
     """
-    vae = vae_of(detector)
+    vae = fitted_vae(detector)
     config = vae.model_.config
     if member is not None and member >= config.n_members:
         raise ParameterError(

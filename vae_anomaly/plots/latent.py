@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_anomaly._params import Number, OneOf, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.plots._axes import axes_for, ink
 from vae_anomaly.plots._colouring import (
@@ -20,7 +21,7 @@ from vae_anomaly.plots._colouring import (
     scatter,
 )
 from vae_anomaly.plots._given import anomaly_scores
-from vae_anomaly.plots._latent_rows import evenly, positions_of, vae_of
+from vae_anomaly.plots._latent_rows import evenly, positions_of
 from vae_anomaly.plots._projection import METHODS, as_positions, plane_of
 from vae_anomaly.table.columns import DatetimeColumn, NumericColumn
 
@@ -151,7 +152,7 @@ class LatentDisplay:
         if isinstance(colour_by, str) and colour_by == "score":
             colours = Shades("anomaly score (nats)", anomaly_scores(detector, X))
         elif isinstance(colour_by, str):
-            kind = {column.name: column for column in vae_of(detector).schema_.columns}.get(colour_by)
+            kind = {column.name: column for column in fitted_vae(detector).schema_.columns}.get(colour_by)
             colours = colours_of_column(X, colour_by, levels=not isinstance(kind, NumericColumn | DatetimeColumn))
         if alerts is True:
             alerts = detector.predict(X) == -1

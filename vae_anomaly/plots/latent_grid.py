@@ -8,10 +8,11 @@ import numpy as np
 
 from vae_anomaly._params import Number, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError
 from vae_anomaly.plots._axes import axes_for, ink
 from vae_anomaly.plots._colouring import Colours, Groups, Shades, bar_of, colours_of_column, legend_above, shades
-from vae_anomaly.plots._latent_rows import evenly, positions_of, vae_of
+from vae_anomaly.plots._latent_rows import evenly, positions_of
 from vae_anomaly.plots._projection import plane_of
 from vae_anomaly.plots._texts import shown
 from vae_anomaly.table.columns import DatetimeColumn, NumericColumn
@@ -125,7 +126,7 @@ class LatentGridDisplay:
             matplotlib is not installed.
         """
         check_params("LatentGridDisplay", {"steps": steps, "max_rows": max_rows}, _RULES)
-        vae = vae_of(detector)
+        vae = fitted_vae(detector)
         kinds = {of.name: of for of in vae.schema_.modelled_columns}
         if column not in kinds:
             listed = ", ".join(list(kinds)[:20]) + (", ..." if len(kinds) > 20 else "")

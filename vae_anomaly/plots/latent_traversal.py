@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from vae_anomaly._params import Number, OneOf, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
+from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.plots._axes import BLACK, SMALL, WHITE, axes_for, letters_across
-from vae_anomaly.plots._latent_rows import vae_of
 from vae_anomaly.plots._projection import plane_of
 from vae_anomaly.plots._texts import shown
 
@@ -150,7 +150,7 @@ class LatentTraversalDisplay:
         number = direction if direction is None or np.ndim(direction) == 0 else None
         given = {"direction": number, "row": row, "steps": steps, "reach": reach, "max_columns": max_columns}
         check_params("LatentTraversalDisplay", given, _RULES)
-        vae = vae_of(detector)
+        vae = fitted_vae(detector)
         Z = np.asarray(vae.transform(X), dtype=np.float64)
         if row is not None and row >= len(Z):
             raise TableError(f"Expected a row number below the number of rows, {len(Z):,}: found {row:,}.")
