@@ -185,8 +185,10 @@ def test_rows_that_the_caller_fails_with_are_not_remembered(pipeline):
 
 def test_where_nothing_can_be_remembered_is_told_at_the_start(pipeline, tmp_path):
     save_pipeline(pipeline, model := tmp_path / "past.vaea")
-    with pytest.raises(OutputError, match="exists already"):
+    with pytest.raises(OutputError, match="expected the name of a new file"):
         create_app(model, update_state=model)
+    with pytest.raises(OutputError, match="expected an existing folder"):
+        create_app(model, update_state=tmp_path / "none" / "next.vaea")
     pipeline[-1].save(plain := tmp_path / "plain.vaea")
     with pytest.raises(ParameterError, match="--update-state is for a model that knows the past of cards"):
         create_app(plain, update_state=tmp_path / "next.vaea")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vae_anomaly._calibration_file import StoredCalibration, stored_calibration
 from vae_anomaly._segments import known_segments, thresholds_of
 from vae_anomaly.artifact import Artifact, read_artifact
+from vae_anomaly.errors import OutputError
 from vae_anomaly.pipelines import check_knows_past, stored_behavior, write_with_behavior
 from vae_anomaly.serving.past import ServedPast
 from vae_anomaly.serving.wanted import WantedColumns
@@ -108,7 +109,7 @@ class ServedModel:
         behavior = stored_behavior(artifact)
         if update_state is not None:
             check_knows_past(artifact)
-            check_target(update_state)
+            _check_is_new(Path(update_state))
         state = None if update_state is None else (Path(update_state), artifact)
         past = None if behavior is None else ServedPast(behavior, remembers=state is not None)
         wanted = (WantedColumns.of if past is None else past.wanted)(detector.schema_, column)
@@ -198,6 +199,15 @@ class ServedModel:
         """The modelled columns; without their names for a detector that was fitted on an array."""
         modelled = table.select(list(self.wanted.modelled))
         return modelled if self.detector.schema_.named else modelled.to_pandas().to_numpy()
+
+
+def _check_is_new(path: Path) -> None:
+    """Raise an `OutputError` now if a model could not be written there when the server ends."""
+    if path.exists():
+        raise OutputError(
+            f"{path}: expected the name of a new file for --update-state, found one that is there. Name another."
+        )
+    check_target(path)
 
 
 def _plain(value: Any) -> Any:
