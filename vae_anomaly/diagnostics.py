@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from vae_anomaly._cell_quality import LEVELS, CellQuality, cell_quality
+from vae_anomaly._fitted import fitted_vae
 from vae_anomaly._params import Number, OneOf, Rule, check_params
-from vae_anomaly.errors import ParameterError
 from vae_anomaly.model.explaining import Outlook, outlooks, present_cells
 from vae_anomaly.model.posteriors import posteriors
 from vae_anomaly.table.columns import Column, DatetimeColumn, NumericColumn
@@ -168,23 +168,6 @@ def latent_activity(detector: Any, X: Any, *, max_rows: int | None = 10_000) -> 
             "collapsed": ((kl < _NOTHING).mean(axis=1) >= _NEARLY_ALL).ravel(),
         }
     )
-
-
-def fitted_vae(detector: Any) -> Any:
-    """The detector that has a latent space: itself, or the one in a CalibratedDetector.
-
-    Raises
-    ------
-    ParameterError
-        There is none, or it is not fitted.
-    """
-    vae = getattr(detector, "estimator_", detector)
-    if not hasattr(vae, "model_"):
-        raise ParameterError(
-            "A look into latent space needs a fitted VAEDetector, alone or in a CalibratedDetector. Got "
-            f"{type(vae).__name__} instead: fit one first."
-        )
-    return vae
 
 
 def _some_rows(table: EncodedTable, most: int | None) -> EncodedTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import matplotlib as mpl
@@ -121,6 +122,11 @@ def test_the_alerts_are_those_of_a_calibrated_detector(detector, payments):
 def test_polars_and_few_rows_are_drawn(kind, detector, payments):
     DRAWN[kind](detector, pl.from_pandas(payments)).figure_.canvas.draw()
     DRAWN[kind](detector, payments.head(2)).figure_.canvas.draw()
+
+
+def test_an_import_of_the_pictures_imports_no_torch():
+    code = "import vae_anomaly.plots, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
 
 
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vae_anomaly._fitted import fitted_vae
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vae_anomaly._fitted import fitted_vae
 from vae_anomaly._params import Number, OneOf, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.plots._axes import axes_for, ink
 from vae_anomaly.plots._colouring import (

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from vae_anomaly._fitted import fitted_vae
 from vae_anomaly._params import Number, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError
 from vae_anomaly.plots._axes import axes_for, ink
 from vae_anomaly.plots._colouring import Colours, Groups, Shades, bar_of, colours_of_column, legend_above, shades

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from vae_anomaly._fitted import fitted_vae
 from vae_anomaly._params import Number, OneOf, Rule, check_params
 from vae_anomaly.decision._labelled import Floats
-from vae_anomaly.diagnostics import fitted_vae
 from vae_anomaly.errors import ParameterError, TableError
 from vae_anomaly.plots._axes import BLACK, SMALL, WHITE, axes_for, letters_across
 from vae_anomaly.plots._projection import plane_of

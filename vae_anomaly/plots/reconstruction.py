@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from vae_anomaly._params import Number, OneOf, Rule, check_params
-from vae_anomaly.diagnostics import reconstruction_quality
 from vae_anomaly.errors import TableError
 from vae_anomaly.plots._axes import (
     BLUE,
@@ -123,6 +122,8 @@ class ReconstructionDisplay:
             As in `reconstruction_quality` and `from_quality`.
         """
         check_params("ReconstructionDisplay", {"what": what, "max_lines": max_lines}, _RULES)
+        from vae_anomaly.diagnostics import reconstruction_quality  # it brings torch, which other pictures do without
+
         quality = reconstruction_quality(detector, X, conditional=conditional, max_rows=max_rows)
         return cls.from_quality(quality, conditional=conditional, what=what, max_lines=max_lines, ax=ax)
 
