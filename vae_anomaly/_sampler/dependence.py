@@ -41,7 +41,10 @@ _MOST_TRIED = 24
 _MOST_LEVELS = 2000
 """Of all columns together, up to which all rows that are drawn are looked at for that, and of more the fewer."""
 
-_ROUNDS = 3
+_ROUNDS = 2
+"""Each column that is followed wants its own pairs right, in rows drawn that are not quite as those of fit: no factors
+please all, and more rounds drive them apart."""
+
 _MOST_PAIRS = 2**20
 _SMOOTHING = 0.5
 _TINY = 1e-12
@@ -335,7 +338,7 @@ class _Pairs:
 
 
 def _fitted(pairs: Sequence[_Pairs], p: Floats, there: Floats) -> list[Follows]:
-    """Factors by which all pairs come as often as they shall, as near as a few rounds get."""
+    """Factors by which all pairs come nearly as often as they shall."""
     factors = [np.ones_like(one.wanted) for one in pairs]
     indicators = [_indicator(one.drawn, len(one.wanted)).T.tocsr() for one in pairs]
     now = p

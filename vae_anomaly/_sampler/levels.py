@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.intp]
 
 DAY = 86_400.0
-MOST_VALUES, _ROWS_OF_A_VALUE = 256, 8
+MOST_VALUES, _ROWS_OF_A_VALUE = 512, 8
 """Distinct numbers of a column up to which, and rows for each from which, they are levels."""
 
 _MOST_DAYS = 2048
