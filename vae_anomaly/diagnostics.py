@@ -83,8 +83,8 @@ def reconstruction_quality(
     -----
     The members' distributions are averaged. Scores want a floor under the spread of numbers (0.14 standard deviations)
     and are taught with noise on their inputs: with ``conditional=False`` coverage is above its level by design. Cells
-    are not hidden in training: with ``conditional=True`` coverage of numbers that the other cells hardly tell can be far
-    below.
+    are not hidden in training: with ``conditional=True`` coverage of numbers that the other cells hardly tell can be
+    far below.
 
     Examples
     --------
