@@ -109,10 +109,11 @@ class Imputed:
         filled table no better to score than the one with gaps. A table with gaps needs no filling for any other method
         of this class.
 
-        Of five public tables 10 and 30 % of the test rows' cells were removed. Numbers that were filled in were off by 0.42
-        to 0.97 standard deviations (root mean square), scikit-learn's KNNImputer by 0.28 to 1.01, IterativeImputer by 0.51
-        to 1.41; on mixed payments by 0.48 and 0.44, KNNImputer by 0.56. Intervals of 80 % covered 79 to 84 % of them, and
-        92 % where numbers have few values. ``python -m vae_anomaly.benchmark imputation`` measures it.
+        Of five public tables 10 and 30 % of the test rows' cells were removed. Numbers that were filled in were off by
+        0.42 to 0.97 standard deviations (root mean square), those of scikit-learn's KNNImputer by 0.28 to 1.01, of its
+        IterativeImputer by 0.51 to 1.41; on mixed payments by 0.48 and 0.44, and KNNImputer's by 0.56. Intervals of 80 %
+        covered 79 to 84 % of them, and 92 % where numbers have few values. ``python -m vae_anomaly.benchmark imputation``
+        measures it.
 
         Mattei & Frellsen (2019), "MIWAE", for the problem; Kim et al. (2018), "Semi-amortized variational
         autoencoders", for the search.
