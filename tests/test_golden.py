@@ -27,3 +27,11 @@ def test_an_old_file_can_be_trained_on(number):
     detector = VAEDetector.load(GOLDEN / f"format-{number}.vaea")
     before = detector.score_samples(rows)
     assert not np.array_equal(detector.partial_fit(rows).score_samples(rows), before)
+
+
+@pytest.mark.parametrize("number", FORMATS)
+def test_an_old_file_can_be_sampled_from(number):
+    detector = VAEDetector.load(GOLDEN / f"format-{number}.vaea")
+    drawn = detector.sample(50, random_state=0)
+    assert drawn.columns.tolist() == list(detector.schema_.names)
+    assert np.isfinite(detector.anomaly_score(drawn)).all()

@@ -100,18 +100,20 @@ class Sampled:
         A place in latent space is drawn from a mixture of normals that was fitted, at the end of `fit`, to the places
         of training rows in the first network, together with what the decoder left of their numbers: the aggregate
         posterior, which N(0, I) is a poor account of (Tomczak & Welling 2018). The decoder says what cells go there.
-        Levels are drawn one after the other, each from the decoder's word and one earlier column (Chow & Liu 1968), so
-        that pairs come as often as in `fit` and a column that another determines is so here. Numbers and times of day
-        get the distribution that they had. All of this is kept as counts, quantiles and covariances of at most 10,000
-        rows: no row is remembered. That is no guarantee of privacy: a level, a price or a date that one row alone had
-        may come again, and so may a pair of levels. `vae_anomaly.synthetic_quality` says how near rows come.
+        Cells are drawn column after column, each from the decoder's word and from up to six columns before it, so that
+        pairs of levels come about as often as in `fit`, and a column that another determines nearly always is here too.
+        Numbers and times of day get the distribution that they had. All of this is kept as counts, quantiles and
+        covariances of at most 10,000 rows: no row is remembered. That is no guarantee of privacy: a level, a price or a
+        date that one row alone had may come again, and so may a pair of levels. `vae_anomaly.synthetic_quality` says
+        how near rows come.
 
         With the default ``contamination="auto"`` the network does not learn from the rows that fit worst, and a label
         that marks few rows comes out with less of what goes with it: fit with ``contamination=0.0`` to make synthetic
-        rows. Of dates, days are drawn from those of `fit`: what changed in its course is not modelled.
+        rows. Days are drawn from those of `fit`: that anything else changed in its course is hardly modelled.
 
-        Conditions are met by drawing many rows and choosing among them by how likely the fixed cells are beside the
-        others; what hardly ever occurs together takes longer.
+        The first sample after a fit, or the first time that it is saved, takes half a second to some seconds more: what
+        rows are drawn from is made then. Conditions are met by drawing many rows and choosing among them by how likely
+        the fixed cells are beside the others; what hardly ever occurs together takes seconds.
 
         Examples
         --------
