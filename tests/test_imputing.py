@@ -147,8 +147,10 @@ def test_texts_of_numbers_and_of_gaps_are_read_as_such():
 def test_a_table_without_gaps_comes_back_and_so_does_one_without_rows():
     whole = mixed(20, 3)
     pd.testing.assert_frame_equal(detector().impute(whole), whole)
-    for table in detector().impute(whole, 2):
+    tables = detector().impute(whole, 2)
+    for table in tables:
         pd.testing.assert_frame_equal(table, whole)
+    assert tables[0] is not tables[1]
     pd.testing.assert_frame_equal(detector().impute(whole.head(0)), whole.head(0))
     assert len(detector().impute(whole.head(0), n_draws=3)) == 3
 

@@ -40,8 +40,15 @@ _SHRINKAGE, _LEAST_MISS, _MOST_MISSES = 0.2, 0.05, 30.0
 _HIDDEN, _HELD_OUT_ROWS = (0.05, 0.4), 1024
 """Shares of the cells of a held-out row that are hidden; how many such rows there are of each member, or nearly."""
 
-_N_DRAWS, _AS_ROWS, _LEAST_CELLS, _FAR = 20, 20, 30, 5.0
+_N_DRAWS, _LEAST_CELLS = 20, 30
+"""Of each held-out row, for its intervals; hidden cells that a spread of its own takes."""
+
+_AS_ROWS, _FAR = 20, 5.0
+"""How many cells a slope of 1 counts as; standard deviations at which cells are cut for slopes."""
+
 _MOST_DECIMALS, _ROUNDED_SHARE, _SURE = 6, 0.995, 20.0
+"""Decimals that are tried; share of cells that do with them; how many times float32's error a decimal has to be."""
+
 _CLOSE = 1e-6
 NOT_ROUNDED = -1
 _NOT_WIDER = np.array([1.0, 0.0])

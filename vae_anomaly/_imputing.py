@@ -110,10 +110,10 @@ class Imputed:
         of this class.
 
         Of five public tables 10 and 30 % of the test rows' cells were removed. Numbers that were filled in were off by
-        0.42 to 0.97 standard deviations (root mean square), those of scikit-learn's KNNImputer by 0.28 to 1.01, of its
-        IterativeImputer by 0.51 to 1.41; on mixed payments by 0.48 and 0.44, and KNNImputer's by 0.56. Intervals of 80 %
-        covered 79 to 84 % of them, and 92 % where numbers have few values. ``python -m vae_anomaly.benchmark imputation``
-        measures it.
+        0.42 to 0.97 standard deviations (root mean square), those of scikit-learn's KNNImputer by 0.28 to 1.01, of
+        its IterativeImputer by 0.51 to 1.41; on mixed payments by 0.48 and 0.44, and KNNImputer's by 0.56. Intervals
+        of 80 % covered 79 to 84 % of them, and 92 % where numbers have few values. Measured by
+        ``python -m vae_anomaly.benchmark imputation``.
 
         Mattei & Frellsen (2019), "MIWAE", for the problem; Kim et al. (2018), "Semi-amortized variational
         autoencoders", for the search.
@@ -132,7 +132,7 @@ class Imputed:
         >>> bool(np.allclose(filled["gross"] / filled["net"], 1.2, atol=0.06)), filled["days"].tolist()
         (True, [14, 20])
 
-        How sure is it of the first? Not of much more than of that:
+        How much is known, by draws of what may have been there:
 
         >>> draws = detector.impute(gaps, n_draws=50)
         >>> gross = [table["gross"][0] for table in draws]
@@ -155,8 +155,8 @@ def _filled(detector: Any, editor: Editor, n_draws: int | None, random_state: An
     rows = editor.rows()
     gap: Booleans = np.isnan(rows.cells)
     where = np.flatnonzero(gap.any(axis=1))
-    if not len(where):
-        yield from itertools.repeat(editor.changed_table(rows, gap))
+    while not len(where):
+        yield editor.changed_table(rows, gap)
     some, filling, schema = rows[where], detector.filling_, detector.schema_
     blank = np.asarray(gap[where].all(axis=1))
     precise = _precise(schema, filling)
