@@ -13,7 +13,7 @@ Stephan (1940) for the terms, by iterative proportional fitting.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,6 +47,9 @@ please all, and more rounds drive them apart."""
 
 _MOST_PAIRS = 2**20
 _SMOOTHING = 0.5
+_SHIFTS, _MOST_SHIFT = 6, 4.0
+"""How often levels are shifted towards their shares, and by how many nats in all, either way."""
+
 _TINY = 1e-12
 
 
@@ -108,6 +111,10 @@ class Source:
     seen: Places
     n_levels: int
 
+    def head(self, n_drawn: int) -> Source:
+        """With the first of the rows that are drawn alone."""
+        return Source(self.drawn[:n_drawn], self.seen, self.n_levels)
+
     def with_gaps(self, gaps: Source) -> Source:
         """The same with one level more, for rows in which it is missing: level 1 of `gaps`."""
         drawn, seen = (np.where(gap == 1, self.n_levels, level) for gap, level in self._beside(gaps))
@@ -137,6 +144,11 @@ class Node:
     seen: Places
     n_levels: int
     gaps: Source | None = None
+
+    def head(self, n_drawn: int) -> Node:
+        """With the first of the rows that are drawn alone."""
+        gaps = None if self.gaps is None else self.gaps.head(n_drawn)
+        return Node(lambda: self.log_p()[:n_drawn], self.seen, self.n_levels, gaps)
 
     def p(self) -> Floats:
         """Probabilities of the levels, by the decoder."""
@@ -176,18 +188,39 @@ def grown(
         The nodes as they were drawn, in that order.
     """
     known, found = list(sources), []
-    gain = _first_gains(nodes, sources)
+    half = len(sources[0].drawn) // 2
+    gain = _first_gains([node.head(half) for node in nodes], [source.head(half) for source in sources])
     order = _order(gain, len(sources))
     in_gain = list(range(len(sources)))
     for number in order:
         node = nodes[number]
         near = np.argsort(-gain[in_gain, number], kind="stable")[:_MOST_TRIED]
-        follows = _followed(node, known, [int(i) for i in near if i and np.isfinite(gain[in_gain[i], number])])
+        usable = [int(i) for i in near if i and np.isfinite(gain[in_gain[i], number])]
+        follows = _followed(node.head(half), [source.head(half) for source in known], usable)
         log_p = node.log_p() + added(follows, [source.drawn for source in known])
+        shift = _shift(log_p[half:], node)
+        follows = (replace(follows[0], log_factor=(follows[0].log_factor + shift[follows[0].pair])), *follows[1:])
+        log_p += shift
         known.append(node.as_source((log_p + rng.gumbel(size=log_p.shape)).argmax(axis=1)))
         in_gain.append(len(sources) + number)
         found.append(follows)
     return order, found, known[len(sources) :]
+
+
+def _shift(log_p: Floats, node: Node) -> NDArray[np.float32]:
+    """What brings the levels back to their shares, in rows that no factors were fitted to.
+
+    Factors of rare levels are uncertain, and uncertain factors draw too many of these.
+    """
+    there = node.there()[-len(log_p) :]
+    seen = np.bincount(node.seen[node.seen >= 0], minlength=node.n_levels)
+    shift = np.zeros(node.n_levels)
+    for _ in range(_SHIFTS):
+        p = _normalised(np.exp(log_p + shift - (log_p + shift).max(axis=1, keepdims=True)))
+        drawn = (p * there).sum(axis=0)
+        both = (drawn > 0) & (seen > 0)
+        shift[both] += np.log(seen[both] / seen.sum()) - np.log(drawn[both] / drawn.sum())
+    return shift.clip(-_MOST_SHIFT, _MOST_SHIFT).astype(np.float32)
 
 
 def _first_gains(nodes: Sequence[Node], sources: Sequence[Source]) -> Floats:
@@ -343,10 +376,10 @@ def _fitted(pairs: Sequence[_Pairs], p: Floats, there: Floats) -> list[Follows]:
     indicators = [_indicator(one.drawn, len(one.wanted)).T.tocsr() for one in pairs]
     now = p
     for _ in range(_ROUNDS):
-        for one, factor, indicator in zip(pairs, factors, indicators, strict=True):
-            ratio = one.ratio(indicator @ (now * there))
-            factor *= ratio
-            now = _normalised(now * ratio[one.drawn])
+        for i in (*range(1, len(pairs)), 0):  # the shares of all rows last: no pair is to change them
+            ratio = pairs[i].ratio(indicators[i] @ (now * there))
+            factors[i] *= ratio
+            now = _normalised(now * ratio[pairs[i].drawn])
     return [_kept(one, np.log(np.maximum(factor, _TINY))) for one, factor in zip(pairs, factors, strict=True)]
 
 

@@ -49,7 +49,7 @@ Places = NDArray[np.intp]
 MEMBER = 0
 """Which network of the ensemble rows are drawn from: each has a latent space of its own."""
 
-_MATCHED = 4096
+_MATCHED = 8192
 """Rows that are drawn to see how they differ from those of fit."""
 
 _MOST_TOGETHER = 256
