@@ -75,7 +75,7 @@ def test_draws_have_the_spread_of_the_decoder_and_lie_around_their_middle(model,
 
 def test_levels_are_drawn_as_often_as_the_decoder_says(model, table):
     found = explanation(model, Batch.of(table[:1]))
-    sure = type(found)(found.z, torch.full_like(found.log_var, -30.0), found.numbers)  # no other place
+    sure = type(found)(found.z, torch.full_like(found.log_var, -30.0), found.numbers, found.blank)  # no other place
     rng = np.random.default_rng(0)
     drawn = torch.stack([drawn_cells(model, sure, rng).codes for _ in range(3_000)])[..., 0, 0]
     probability = model.decoder(found.z).heads[2].logit[:, 0, 0].sigmoid().detach()

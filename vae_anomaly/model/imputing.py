@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -50,11 +50,14 @@ class Explanation:
         Of the posterior, as the encoder has it.
     numbers : Tensor of shape (members, rows, values)
         What the decoder expects there.
+    blank : bool Tensor of shape (members or 1, rows, 1)
+        Which rows have no observed cell at all.
     """
 
     z: Float[Tensor, "members rows latent"]
     log_var: Float[Tensor, "members rows latent"]
     numbers: Float[Tensor, "members rows values"]
+    blank: Bool[Tensor, "some rows 1"]
 
 
 def explanation(model: TabularVAE, rows: Batch) -> Explanation:
@@ -80,7 +83,8 @@ def explanation(model: TabularVAE, rows: Batch) -> Explanation:
         (z.grad,) = torch.autograd.grad(log_p, z)
         optimizer.step()
     with torch.no_grad():
-        return Explanation(z.detach(), q.log_var, model.decoder(z).mode().values)
+        blank = ~rows.observed().any(-1, keepdim=True)
+        return Explanation(z.detach(), q.log_var, model.decoder(z).mode().values, blank)
 
 
 def drawn_cells(model: TabularVAE, found: Explanation, rng: np.random.Generator) -> Batch:
@@ -108,9 +112,13 @@ def middle(model: TabularVAE, found: Explanation, rng: np.random.Generator) -> F
 
 
 def _around(model: TabularVAE, found: Explanation, rng: np.random.Generator) -> Likelihood:
-    """What the decoder says of a z that is drawn around the likeliest place."""
-    noise = torch.from_numpy(rng.standard_normal(found.z.shape, dtype=np.float32)).to(model.device)
-    likelihood: Likelihood = model.decoder(Posterior(found.z, found.log_var).sample(_NARROWED * noise))
+    """What the decoder says of a z that is drawn around the likeliest place; of a blank row, around an exemplar."""
+    z, exemplars = found.z, model.prior.mu
+    if model.prior.n_exemplars and found.blank.any():
+        chosen = torch.from_numpy(rng.integers(model.prior.n_exemplars, size=(*z.shape[:2], 1))).to(z.device)
+        z = torch.where(found.blank, exemplars.take_along_dim(chosen, dim=1), z)
+    noise = torch.from_numpy(rng.standard_normal(z.shape, dtype=np.float32)).to(model.device)
+    likelihood: Likelihood = model.decoder(Posterior(z, found.log_var).sample(_NARROWED * noise))
     return likelihood
 
 
