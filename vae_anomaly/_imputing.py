@@ -93,10 +93,11 @@ class Imputed:
 
         Notes
         -----
-        A column that was set aside as an identifier keeps its gaps, and so does one in which fit saw no value at all. A
-        row without any cell gets each column's mean or most frequent level, and draws of it are made around places of
-        training rows. A level that fit never saw says so to the network and nothing more. A date is filled by its expected place in the day, week, month and year, near the last
-        day of fit: elapsed time is not modelled. A number is kept in the range of fit.
+        A column that was set aside as an identifier keeps its gaps, and so does one in which fit saw no value
+        at all. A row without any cell gets each column's mean or most frequent level, and draws of it are made
+        around places of training rows. A level that fit never saw says so to the network and nothing more. A
+        date is filled by its expected place in the day, week, month and year, near the last day of fit: elapsed
+        time is not modelled. A number is kept in the range of fit.
 
         What is expected does not depend on the other rows. z is moved from the posterior mean, which a row with many
         gaps says too little of, to where log p(x_observed | z) + log N(z; 0, I) is highest, and the decoder says what
