@@ -65,6 +65,19 @@ def test_the_shell_example_runs(folder):
     assert (folder / "scored.csv").read_text(encoding="utf-8").count("\n") == 14_001
 
 
+def test_rows_are_made_in_python_and_in_the_shell(folder):
+    section = "Synthetic rows, gaps, and the latent space"
+    code = _block(section, "python")
+    assert len(code.splitlines()) <= 16
+    said = _run_python(code + "assert len(way) == 7 and filled.notna().all().all()\n", folder)
+    assert "real" in said
+    _run_console(_block(section, "console"), folder)
+    header, *rows = (folder / "synthetic.csv").read_text(encoding="utf-8").splitlines()
+    assert "is_fraud" not in header
+    assert len(rows) == 10_000
+    assert all(",atm," in row for row in rows)
+
+
 def test_alerts_are_explained_in_python_and_in_the_shell(folder):
     section = "Why a row alerts"
     code = _block(section, "python")
