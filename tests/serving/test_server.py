@@ -21,7 +21,7 @@ from vae_anomaly.cli.main import run
 from vae_anomaly.errors import MissingExtraError, VaeAnomalyWarning
 from vae_anomaly.serving import create_app
 from vae_anomaly.serving.limits import Limits
-from vae_anomaly.serving.server import serve_app, warn_if_open
+from vae_anomaly.serving.server import _listening, serve_app, warn_if_open
 
 KEY = "over-the-wire"
 
@@ -111,6 +111,13 @@ def test_it_ends_in_good_order_when_asked_to(process, new_payments):
     assert b"200 OK" in received
     assert json.loads(received.partition(b"\r\n\r\n")[2])["rows"] == 5
     assert running.wait(timeout=20) == 0
+
+
+def test_answers_do_not_wait_for_the_client_to_confirm_their_heads():
+    with _listening("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        connection, _ = listening.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_taken_address_is_told(model):
