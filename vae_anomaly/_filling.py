@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from vae_anomaly.errors import ModelFileError
 from vae_anomaly.model.batch import Batch
+from vae_anomaly.model.decoding import likeliest_rows
 from vae_anomaly.model.explaining import hide
 from vae_anomaly.model.imputing import drawn_numbers, explanation, middle
 from vae_anomaly.model.network import TabularVAE
-from vae_anomaly.model.scoring import reconstructions
+from vae_anomaly.model.scoring import latent_means
 from vae_anomaly.model.threads import at_most
 from vae_anomaly.table.columns import NumericColumn
 from vae_anomaly.table.layout import EncodedTable, Layout
@@ -225,7 +226,7 @@ class FittedCells:
 
 def _misses(model: TabularVAE, table: EncodedTable) -> tuple[Floats, Floats]:
     """Standard deviations and correlations of what reconstructions miss."""
-    missed = np.nan_to_num(table.values.astype(np.float64) - reconstructions(model, table).values)
+    missed = np.nan_to_num(table.values.astype(np.float64) - likeliest_rows(model, latent_means(model, table)).values)
     miss = np.maximum(np.sqrt(np.square(missed).mean(axis=0)), _LEAST_MISS)
     away = (missed / miss).clip(-_MOST_MISSES, _MOST_MISSES)
     correlation = (1 - _SHRINKAGE) * (away.T @ away) / len(away)

@@ -176,21 +176,21 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
         "few-labels", help="detection quality by the number of known frauds, beside a supervised peer"
     )
     few_labels.add_options(few)
-    few.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(few)
     _add_output(few)
     wishes = commands.add_parser(
         "thresholds", help="wishes by the rules of thresholds, and what later rows made of them"
     )
     thresholds_command.add_options(wishes)
-    wishes.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(wishes)
     _add_output(wishes)
     reasons = commands.add_parser("reasons", help="how often the first reason is the planted cause, beside peers")
     reasons_command.add_options(reasons)
-    reasons.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(reasons)
     _add_output(reasons)
     past = commands.add_parser("behavior", help="what the past of cards is worth to detectors, and what it costs")
     behavior_command.add_options(past)
-    past.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(past)
     _add_output(past)
     in_memory = commands.add_parser("scoring", help="rows per second in memory, beside peers and the machine's best")
     scoring.add_options(in_memory)
@@ -206,19 +206,23 @@ def _parser(program: str = "python -m vae_anomaly.benchmark") -> argparse.Argume
     _add_output(on_spark)
     filled = commands.add_parser("imputation", help="how well gaps are filled, beside scikit-learn's imputers")
     imputation.add_options(filled)
-    filled.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(filled)
     _add_output(filled)
     sampled = commands.add_parser("synthetic", help="how good sampled rows are, beside a peer's and real ones")
     synthetic.add_options(sampled)
-    sampled.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(sampled)
     _add_output(sampled)
     positions = commands.add_parser(
         "latents", help="labels learnt from latent positions, beside the columns themselves"
     )
     latents.add_options(positions)
-    positions.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(positions)
     _add_output(positions)
     return parser
+
+
+def _add_seeds(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
 
 
 def _add_speed(parser: argparse.ArgumentParser) -> None:
@@ -234,7 +238,7 @@ def _add_speed(parser: argparse.ArgumentParser) -> None:
 def _add_files(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, required=True, metavar="DIR", help="the README says what lies in it")
     parser.add_argument("--only", nargs="+", choices=list(files.FILES), default=list(files.FILES), metavar="NAME")
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="seeds 0 to N - 1")
+    _add_seeds(parser)
     _add_output(parser)
     parser.set_defaults(command=files_command)
 

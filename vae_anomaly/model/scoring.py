@@ -126,18 +126,6 @@ def latent_means(model: TabularVAE, table: EncodedTable) -> NDArray[np.float64]:
     return _in_tiles(model, table, tile)[0]
 
 
-def reconstructions(model: TabularVAE, table: EncodedTable) -> EncodedTable:
-    """The most likely row given each row's posterior mean: members vote by the mean of their decoder outputs."""
-
-    def tile(batch: Batch) -> tuple[Tensor, ...]:
-        outputs = model.decoder.network(posterior(model, batch).mu).mean(0, keepdim=True)
-        mode = model.decoder.distributions(outputs).mode()
-        return mode.values[0], mode.angles[0], mode.codes[0]
-
-    values, angles, codes = _in_tiles(model, table, tile)
-    return EncodedTable(values.astype(np.float32), angles.astype(np.float32), codes.astype(np.int32))
-
-
 @dataclass(frozen=True)
 class IwaeEstimate:
     """The importance-weighted bound of each row.
